@@ -55,16 +55,29 @@ fn errors(messages: &str) -> BTreeMap<String, String> {
         if let (true, Some(file), Some(text)) = (has_place, file.as_str(), message["rendered"].as_str()) {
             let root = root().to_str().expect("text");
             let text = text.replace("examples/", "mistakes/").replace(root, "$WORKSPACE");
-            errors.entry(file_name(Path::new(file))).or_default().push(without_numbers_of_workspace(&text));
+            let text = without_path_of_registry(&text);
+            errors.entry(file_name(Path::new(file))).or_default().push(without_numbers_of_other_files(&text));
         }
     }
     errors.into_iter().map(|(file, errors)| (file, errors.join("\n"))).collect()
 }
 
-/// Removes what changes with the code of the workspace: its line numbers, their share of the margin, and how many other
+/// Replaces the path of the folder that has the sources of other crates.
+fn without_path_of_registry(text: &str) -> String {
+    let lines = text.lines().map(|line| match (line.find(" /"), line.find("/registry/src/")) {
+        (Some(start), Some(end)) => {
+            let file = line[end + "/registry/src/".len()..].split_once('/').map_or("", |(_, file)| file);
+            format!("{} $REGISTRY/{file}\n", &line[..start])
+        }
+        _ => format!("{line}\n"),
+    });
+    lines.collect()
+}
+
+/// Removes what changes with the code of other files: its line numbers, their share of the margin, and how many other
 /// types there are.
-fn without_numbers_of_workspace(text: &str) -> String {
-    let (mut margin, mut own_margin, mut is_of_workspace) = (0, 0, false);
+fn without_numbers_of_other_files(text: &str) -> String {
+    let (mut margin, mut own_margin, mut is_of_other_file) = (0, 0, false);
     let mut lines = Vec::new();
     for line in text.trim_end().lines() {
         let content = line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit());
@@ -72,16 +85,16 @@ fn without_numbers_of_workspace(text: &str) -> String {
         let number = before.trim();
         // A new note.
         if before.is_empty() && content != "..." {
-            is_of_workspace = false;
+            is_of_other_file = false;
         }
         margin = margin.max(number.len());
         lines.push(if let Some(place) = content.strip_prefix("--> ").or(content.strip_prefix("::: ")) {
-            is_of_workspace = place.starts_with("$WORKSPACE");
-            let end = if is_of_workspace { content.find(".rs:").map(|at| at + ".rs".len()) } else { None };
+            is_of_other_file = place.starts_with("$WORKSPACE") || place.starts_with("$REGISTRY");
+            let end = if is_of_other_file { content.find(".rs:").map(|at| at + ".rs".len()) } else { None };
             [before, &content[..end.unwrap_or(content.len())]].concat()
         } else if content.starts_with("and ") && content.ends_with(" others") {
             [before, "and $N others"].concat()
-        } else if is_of_workspace {
+        } else if is_of_other_file {
             " ".repeat(before.len()) + content
         } else {
             own_margin = own_margin.max(number.len());

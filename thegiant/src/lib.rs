@@ -1100,7 +1100,8 @@ pub mod __private {
             reply::IsError,
         },
         dispatch::{
-            Implements, ImplementsNot, RunBatches, prefetch, responder, run_batches, run_batches_in_groups,
+            Implements, ImplementsNot, NoMessage, RunBatches, prefetch, responder, run_batches,
+            run_batches_in_groups,
         },
         keyspace::remove_expired,
     };

@@ -173,6 +173,13 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
         None => without(ty, "Prefetch", "PREFETCH", "prefetch"),
     };
     quote! {
+        // rustc reports the two traits of a second block by names that say nothing to the user. It reports this constant, too.
+        #[automatically_derived]
+        impl #generics #ty #bounds {
+            #[doc(hidden)]
+            const one_block_needs_rows_NAME_and_the_other_include_NAME: () = ();
+        }
+
         #[automatically_derived]
         #[allow(deprecated)]
         impl #generics ::thegiant::command::Commands for #ty #bounds {
@@ -195,6 +202,20 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
                 context: &mut <Self as ::thegiant::__private::Actor>::Context,
             ) {
                 #run_batches
+            }
+        }
+
+        // If there is one handler only, rustc takes each message that is sent to the actor for the one that it handles.
+        #[automatically_derived]
+        impl #generics ::thegiant::__private::Handler<::thegiant::__private::NoMessage> for #ty #actor_bounds {
+            type Result = ();
+
+            fn handle(
+                &mut self,
+                message: ::thegiant::__private::NoMessage,
+                _: &mut <Self as ::thegiant::__private::Actor>::Context,
+            ) {
+                match message {}
             }
         }
     }

@@ -386,6 +386,15 @@ impl Message for RunBatches {
     type Result = ();
 }
 
+/// A message that cannot be sent. `#[commands]` implements a second handler for it, so that rustc says which handler an
+/// actor does not have.
+#[derive(Debug)]
+pub enum NoMessage {}
+
+impl Message for NoMessage {
+    type Result = ();
+}
+
 /// Runs all batches in the queue of `actor`. `#[commands]` calls this in its `Handler<RunBatches>`.
 pub fn run_batches<A>(actor: &mut A, mut message: RunBatches, context: &mut <A as Actor>::Context)
 where

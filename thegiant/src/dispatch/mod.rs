@@ -20,7 +20,7 @@ mod transaction;
 
 pub(crate) use batch_queue::Consumers;
 pub(crate) use batch_queue::{ACTOR_DOWN, BatchQueue, MountedActor};
-pub use batch_queue::{RunBatches, run_batches};
+pub use batch_queue::{NoMessage, RunBatches, run_batches};
 pub(crate) use client_batch::ClientBatch;
 pub use commit_group::run_batches_in_groups;
 pub(crate) use group::GroupCommitStats;
