@@ -193,6 +193,7 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
         }
 
         #[automatically_derived]
+        #[doc(hidden)]
         impl #generics ::thegiant::__private::Handler<::thegiant::__private::RunBatches> for #ty #actor_bounds {
             type Result = ();
 
@@ -207,6 +208,7 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
 
         // If there is one handler only, rustc takes each message that is sent to the actor for the one that it handles.
         #[automatically_derived]
+        #[doc(hidden)]
         impl #generics ::thegiant::__private::Handler<::thegiant::__private::NoMessage> for #ty #actor_bounds {
             type Result = ();
 
