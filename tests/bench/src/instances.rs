@@ -62,12 +62,12 @@ pub(crate) fn reports(options: &Options) -> Result<Vec<String>> {
 
 fn measure(groups: &Pair<&Group>, options: &Options) -> Result<Vec<Series>> {
     groups.try_map(|group| fill(&group.servers[0], &group.load))?;
-    let servers = groups.map(|group| &group.servers[0]);
+    let baseline = &groups.baseline.servers[0];
     let cells =
         ["GET", "SET"].into_iter().flat_map(|command| DEPTHS.map(|pipeline| Cell { command, pipeline }));
     let mut all = Vec::new();
     for cell in cells {
-        let requests = pilot(cell, &servers, &groups.baseline.load, options)?;
+        let requests = pilot(cell, &Pair { baseline, subject: baseline }, &groups.baseline.load, options)?;
         all.push(Series { cell, requests, samples: Vec::new() });
     }
     for round in 1..=options.rounds() {
@@ -98,7 +98,8 @@ impl Group {
         let servers = names.iter().zip(addresses).map(instance).collect::<Result<_>>()?;
         Ok(Group {
             servers,
-            load: Load { cpus: options.cpus.clone(), keys: options.keys, knows_slots: true },
+            // redis-benchmark refuses a cluster of one instance.
+            load: Load { cpus: options.cpus.clone(), keys: options.keys, knows_slots: count > 1 },
         })
     }
 
