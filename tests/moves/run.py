@@ -1,7 +1,7 @@
 """Counts with cluster clients while slots move, on three instances of `kv` and on a Redis Cluster of three nodes.
 
-Each client increments 200 keys in turn, one increment at a time. When it has sent a third of them, half of the first
-instance's slots and more move to the second one; after two thirds they move back. The sum of all keys must be the number
+Each client increments 200 keys in turn, one increment at a time. When it has sent a third of them, most slots
+of the first instance move to the second one; after two thirds they move back. The sum of all keys must be the number
 of increments that the client was told to have succeeded, and no increment may fail.
 
 A client has to learn of a move from `MOVED`. One for each slot and move is enough, so no more are expected than slots with
