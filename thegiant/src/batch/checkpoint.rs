@@ -9,7 +9,6 @@ use crate::resp::BufferPosition;
 #[derive(Debug)]
 pub(crate) struct BatchCheckpoint {
     next: usize,
-    next_span: usize,
     mark: BufferPosition,
     replies: ReplyMode,
 }
@@ -17,12 +16,7 @@ pub(crate) struct BatchCheckpoint {
 impl Batch {
     /// Returns the current position.
     pub(crate) fn checkpoint(&self) -> BatchCheckpoint {
-        BatchCheckpoint {
-            next: self.next,
-            next_span: self.next_span,
-            mark: self.mark,
-            replies: self.out.mode(),
-        }
+        BatchCheckpoint { next: self.next, mark: self.mark, replies: self.out.mode() }
     }
 
     /// Returns the requests that were answered since the checkpoint.
@@ -34,7 +28,6 @@ impl Batch {
     pub(crate) fn go_back(&mut self, checkpoint: BatchCheckpoint) {
         self.end_streaming();
         self.next = checkpoint.next;
-        self.next_span = checkpoint.next_span;
         self.mark = checkpoint.mark;
         self.out.rewind(checkpoint.mark);
         while self.part.ends.last().is_some_and(|end| *end > checkpoint.mark) {

@@ -29,7 +29,6 @@ impl Batch {
         self.requests.clear(pool::MAX_KEPT_BYTES);
         self.clear_replies();
         self.next = 0;
-        self.next_span = 0;
         self.is_timed = false;
         self.observed = None;
         self.is_transaction = false;
@@ -157,14 +156,14 @@ impl Batch {
     /// Returns the number of words of all requests that have not run.
     #[inline]
     pub(crate) fn words_left(&self) -> usize {
-        self.requests.spans.len().saturating_sub(self.next_span)
+        self.requests.words_from(self.next)
     }
 
     /// Returns the words of the next request, and the buffer for its reply.
     #[inline]
     pub(crate) fn next_parts(&mut self) -> Option<(RequestWords<'_>, &mut ReplyBuffer)> {
-        let end = self.requests.get(self.next)?.end as usize;
-        Some((self.requests.words_of(self.next_span..end), &mut self.out))
+        let request = self.requests.get(self.next)?;
+        Some((self.requests.words_of(request), &mut self.out))
     }
 
     /// Returns the requests that these actors run next, up to the first request for another actor.
@@ -247,8 +246,7 @@ impl Batch {
     }
 
     fn advance(&mut self) {
-        if let Some(request) = self.requests.get(self.next) {
-            self.next_span = request.end as usize;
+        if self.has_requests() {
             self.next += 1;
         }
         self.mark = self.out.encoder().position();

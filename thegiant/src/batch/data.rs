@@ -13,9 +13,8 @@ use crate::{resp::BufferPosition, split::ResponsePolicy};
 /// replies into the batch and returns it.
 pub(crate) struct Batch {
     pub(crate) requests: Requests,
-    /// The index of the next request to run, and of its first span.
+    /// The index of the next request to run.
     pub(super) next: usize,
-    pub(super) next_span: usize,
     /// The requests before this one have the key prefix of their client.
     pub(crate) prefixed: u32,
     /// The end of the replies to all requests before the next one.
@@ -80,7 +79,6 @@ impl Default for Batch {
         Batch {
             requests: Requests::default(),
             next: 0,
-            next_span: 0,
             prefixed: 0,
             mark: BufferPosition::default(),
             out: ReplyBuffer::default(),
@@ -101,8 +99,8 @@ impl Progress {
 
 /// The parts of a batch, and the order of their replies.
 ///
-/// A part is itself a batch, with copies of the requests for one shard. Its replies are moved to the whole batch in
-/// the order of the requests: the target of each request says which part has its reply.
+/// A part is itself a batch, with the requests for one shard. It shares their words with the whole batch. Its replies are moved
+/// to the whole batch in the order of the requests: the target of each request says which part has its reply.
 #[derive(Debug)]
 pub(crate) struct Join {
     pub(super) shards: Actors,

@@ -1,10 +1,11 @@
 //! The parts of a batch that several shards run, and how their replies become the replies of the batch.
 
-use std::{collections::VecDeque, mem, time::Duration};
+use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
 use super::{
     Actors, Batch, CommandRef, Join, Merge, Resolved,
     data::{Part, Progress, SplitRequest},
+    requests::RequestEntry,
 };
 use crate::resp::{BufferPosition, Encoder, Error, Protocol, Value};
 
@@ -19,57 +20,55 @@ impl Join {
     }
 
     /// Adds a request of `whole` that one shard runs.
+    #[inline]
     pub(crate) fn add(&mut self, whole: &Batch, request: u32, target: CommandRef) {
-        let part = self.part(whole, self.shards.number(target.actor_id));
-        whole.requests.copy_to(&mut part.requests, request as usize, Resolved::Command(target));
-        if whole.stats.has_spans() {
-            whole.stats.copy_spans(request, &mut part.stats, part.requests.len() as u32 - 1);
-        }
-        self.end = request as usize + 1;
+        let Some(entry) = whole.requests.get(request as usize) else { return };
+        self.part(whole, self.shards.number(target.actor_id)).add_of(whole, request, *entry);
     }
 
-    /// Adds a request of `whole` that several shards run. Each shard gets these words of it.
+    /// Adds a request of `whole` that several shards run. Each shard gets the words of it at these positions.
     pub(crate) fn add_split<W: Iterator<Item = usize>>(
         &mut self,
-        whole: &Batch,
+        whole: &mut Batch,
         request: u32,
         parts: impl Iterator<Item = (u16, CommandRef, W)>,
         merge: Merge,
     ) {
         let mut shards = Vec::new();
-        for (shard, target, words) in parts {
+        for (shard, target, positions) in parts {
+            let entry = whole.requests.with_words(request as usize, positions, None, target);
             let part = self.part(whole, shard);
             part.part.split_requests.push(part.requests.len() as u32);
-            words.for_each(|word| whole.requests.copy_word_to(&mut part.requests, request as usize, word));
-            part.requests.end_request(Resolved::Command(target));
-            if whole.stats.has_spans() {
-                whole.stats.copy_spans(request, &mut part.stats, part.requests.len() as u32 - 1);
-            }
+            part.add_of(whole, request, entry);
             shards.push(shard);
         }
         self.split.push_back(SplitRequest { shards, merge });
-        self.end = request as usize + 1;
     }
 
-    /// Adds a split request of `whole` that one shard runs with another word at `position`.
+    /// Adds a split request of `whole` that one shard runs with another word at a position.
     pub(crate) fn add_changed(
         &mut self,
-        whole: &Batch,
+        whole: &mut Batch,
         request: u32,
         (shard, target): (u16, CommandRef),
-        (position, word): (usize, &[u8]),
+        replaced: (usize, &[u8]),
         merge: Merge,
     ) {
-        let len = whole.requests.words(request).map_or(0, |words| words.len());
-        let part = &mut self.part(whole, shard).requests;
-        (0..position).for_each(|index| whole.requests.copy_word_to(part, request as usize, index));
-        part.push_word(word);
-        (position + 1..len).for_each(|index| whole.requests.copy_word_to(part, request as usize, index));
-        part.end_request(Resolved::Command(target));
+        let positions = 0..whole.requests.words(request).map_or(0, |words| words.len());
+        let entry = whole.requests.with_words(request as usize, positions, Some(replaced), target);
+        self.part(whole, shard).add_of(whole, request, entry);
         self.split.push_back(SplitRequest { shards: vec![shard], merge });
-        self.end = request as usize + 1;
     }
 
+    /// Gives the words of `whole` to its parts, which have all requests before `end`.
+    pub(crate) fn share_words(&mut self, whole: &mut Batch, end: u32) {
+        self.end = end as usize;
+        let words = whole.requests.share_words();
+        let parts = self.parts.iter_mut().filter_map(|part| part.batch.as_mut());
+        parts.for_each(|part| part.requests.use_words(Arc::clone(&words)));
+    }
+
+    #[inline]
     fn part(&mut self, whole: &Batch, shard: u16) -> &mut Batch {
         let max = self.parts.len();
         self.parts[usize::from(shard)].batch.get_or_insert_with(|| whole.new_part(shard, max))
@@ -258,6 +257,15 @@ impl Batch {
         part
     }
 
+    /// Adds a request of the whole batch to this part.
+    #[inline]
+    fn add_of(&mut self, whole: &Batch, request: u32, entry: RequestEntry) {
+        if whole.stats.has_spans() {
+            whole.stats.copy_spans(request, &mut self.stats, self.requests.len() as u32);
+        }
+        self.requests.add(entry);
+    }
+
     /// Returns whether this batch is a part of another one.
     #[inline]
     pub(crate) fn is_part(&self) -> bool {
@@ -299,6 +307,7 @@ impl Batch {
         if is_complete {
             join.parts.iter_mut().for_each(|part| part.return_access(self));
             join.recycle();
+            self.requests.own_words();
         } else {
             self.progress = Progress::Joining(join);
         }

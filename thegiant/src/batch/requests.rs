@@ -1,6 +1,6 @@
 //! The requests of a batch, as the client sent them.
 
-use std::{mem, ops::Range};
+use std::{mem, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
@@ -10,16 +10,27 @@ use crate::resp::{Encoder, Span};
 /// The requests of a batch, and the beginning of a request that is still being read.
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
+    /// The words of the requests, if no other batch has requests with them.
+    pub(crate) own: Words,
+    /// The words of the requests, if parts of a batch share them with the batch.
+    shared: Option<Arc<Words>>,
+    /// A large bulk string that is still being read.
+    pub(crate) partial_bulk: Option<Box<PartialBulk>>,
+    list: Vec<RequestEntry>,
+    /// The end of the complete requests in the spans of the own words.
+    complete: u32,
+}
+
+/// The words of requests, and the bytes of these words.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Words {
     /// The bytes of the requests, without the large bulk strings.
     pub(crate) input: Vec<u8>,
-    /// The words of all requests, in order.
+    /// The words of all requests, in order. Behind them may be those of the [parts](super::Join) of split requests.
     pub(crate) spans: Vec<Span>,
     /// Large bulk strings, each in its own buffer.
     large: Vec<Bytes>,
     large_len: usize,
-    /// A large bulk string that is still being read.
-    pub(crate) partial_bulk: Option<Box<PartialBulk>>,
-    list: Vec<RequestEntry>,
 }
 
 /// A large bulk string, and the number of its bytes that are missing.
@@ -29,10 +40,11 @@ pub(crate) struct PartialBulk {
     pub(crate) missing: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct RequestEntry {
-    /// The end of the request in `spans`. 32 bits are enough, because the input has at most 2 GiB.
-    pub(super) end: u32,
+    /// The words of the request in `spans`. 32 bits are enough, because the input has at most 2 GiB.
+    start: u32,
+    end: u32,
     pub(super) target: Resolved<CommandRef>,
 }
 
@@ -40,35 +52,77 @@ pub(super) struct RequestEntry {
 #[derive(Clone, Copy)]
 pub(crate) struct RequestWords<'a> {
     spans: &'a [Span],
-    requests: &'a Requests,
+    words: &'a Words,
+}
+
+impl Words {
+    /// Adds a large bulk string. Returns its index.
+    fn push_large(&mut self, bytes: Bytes) -> usize {
+        self.large_len += bytes.len();
+        self.large.push(bytes);
+        self.large.len() - 1
+    }
+
+    /// Adds a word that is not large.
+    fn push(&mut self, word: &[u8]) {
+        let start = self.input.len() as u32;
+        self.input.extend_from_slice(word);
+        self.spans.push(Span::Input { start, end: self.input.len() as u32 });
+    }
+
+    /// Returns the memory of the words in bytes.
+    fn bytes(&self) -> usize {
+        self.input.len() + self.spans.len() * size_of::<Span>() + self.large_len
+    }
 }
 
 impl Requests {
-    /// Adds the request whose spans were appended to `spans`.
-    pub(crate) fn push(&mut self, resolve: impl FnOnce(RequestWords<'_>) -> Resolved<CommandRef>) {
-        let target = resolve(self.words_of(self.end()..self.spans.len()));
-        self.list.push(RequestEntry { end: self.spans.len() as u32, target });
+    /// Returns the words of the requests.
+    #[inline]
+    fn all_words(&self) -> &Words {
+        self.shared.as_deref().unwrap_or(&self.own)
     }
 
-    /// Returns the end of the complete requests in `spans`.
-    fn end(&self) -> usize {
-        self.start_of(self.list.len())
+    /// Makes the words of the requests its own, after the other batches that have shared them have been recycled.
+    pub(super) fn own_words(&mut self) -> &mut Words {
+        if let Some(shared) = self.shared.take() {
+            self.own = Arc::unwrap_or_clone(shared);
+        }
+        &mut self.own
+    }
+
+    /// Shares its words with other batches.
+    pub(super) fn share_words(&mut self) -> Arc<Words> {
+        let own = &mut self.own;
+        Arc::clone(self.shared.get_or_insert_with(|| Arc::new(mem::take(own))))
+    }
+
+    /// Uses the words of another batch, from which it has requests.
+    pub(super) fn use_words(&mut self, words: Arc<Words>) {
+        self.shared = Some(words);
+    }
+
+    /// Adds the request whose spans were appended to the own words.
+    pub(crate) fn push(&mut self, resolve: impl FnOnce(RequestWords<'_>) -> Resolved<CommandRef>) {
+        let spans = &self.own.spans[self.complete as usize..];
+        let target = resolve(RequestWords { spans, words: &self.own });
+        let (start, end) = (self.complete, self.own.spans.len() as u32);
+        self.complete = end;
+        self.list.push(RequestEntry { start, end, target });
     }
 
     /// Starts a large bulk string of `len` bytes at this position of the input.
     ///
     /// Bytes that have arrived move to its own buffer.
     pub(crate) fn begin_large(&mut self, position: usize, len: usize) {
-        let arrived = (self.input.len() - position).min(len);
-        let bytes = self.input.drain(position..position + arrived).collect();
+        let arrived = (self.own.input.len() - position).min(len);
+        let bytes = self.own.input.drain(position..position + arrived).collect();
         self.partial_bulk = Some(Box::new(PartialBulk { bytes, missing: len - arrived }));
     }
 
     /// Adds a large bulk string. Returns its index.
     pub(crate) fn push_large(&mut self, bytes: Bytes) -> usize {
-        self.large_len += bytes.len();
-        self.large.push(bytes);
-        self.large.len() - 1
+        self.own.push_large(bytes)
     }
 
     /// Returns the large bulk string of which bytes are missing.
@@ -79,7 +133,7 @@ impl Requests {
     /// Returns the memory of the requests in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let partial_bulk = self.partial_bulk.as_ref().map_or(0, |partial_bulk| partial_bulk.bytes.len());
-        self.input.len() + self.spans.len() * size_of::<Span>() + self.large_len + partial_bulk
+        self.all_words().bytes() + partial_bulk
     }
 
     /// Returns the number of complete requests.
@@ -104,25 +158,20 @@ impl Requests {
 
     /// Returns the words of a request.
     pub(crate) fn words(&self, request: u32) -> Option<RequestWords<'_>> {
-        let index = request as usize;
-        (index < self.list.len()).then(|| self.words_of(self.spans_of(index)))
+        self.list.get(request as usize).map(|request| self.words_of(request))
     }
 
-    /// Returns the range in `spans` of the request at `index`.
-    fn spans_of(&self, index: usize) -> Range<usize> {
-        self.start_of(index)..self.list[index].end as usize
-    }
-
-    /// Returns the start in `spans` of the request at `index`, which is the end of the one before it.
     #[inline]
-    fn start_of(&self, index: usize) -> usize {
-        index.checked_sub(1).map_or(0, |before| self.list[before].end as usize)
+    pub(super) fn words_of(&self, request: &RequestEntry) -> RequestWords<'_> {
+        let words = self.all_words();
+        RequestWords { spans: &words.spans[request.start as usize..request.end as usize], words }
     }
 
-    /// Returns the words in this range of `spans`.
+    /// Returns the number of words from the start of this request to the end of the last one.
     #[inline]
-    pub(super) fn words_of(&self, spans: Range<usize>) -> RequestWords<'_> {
-        RequestWords { spans: &self.spans[spans], requests: self }
+    pub(super) fn words_from(&self, index: usize) -> usize {
+        let words = self.list.get(index).zip(self.list.last());
+        words.map_or(0, |(next, last)| last.end.saturating_sub(next.start) as usize)
     }
 
     /// Returns the consecutive requests for these actors from `next` on, with their indexes.
@@ -179,14 +228,11 @@ impl Requests {
         &self,
         request: u32,
     ) -> impl Iterator<Item = (u32, RequestWords<'_>, Resolved<CommandRef>)> {
-        let index = request as usize;
-        let mut start =
-            index.checked_sub(1).and_then(|before| self.list.get(before)).map_or(0, |one| one.end);
-        let list = self.list.get(index..).unwrap_or_default();
+        let words = self.all_words();
+        let list = self.list.get(request as usize..).unwrap_or_default();
         list.iter().zip(request..).map(move |(one, request)| {
-            let spans = self.spans.get(start as usize..one.end as usize).unwrap_or_default();
-            start = one.end;
-            (request, RequestWords { spans, requests: self }, one.target)
+            let spans = words.spans.get(one.start as usize..one.end as usize).unwrap_or_default();
+            (request, RequestWords { spans, words }, one.target)
         })
     }
 
@@ -210,87 +256,94 @@ impl Requests {
     /// Returns the rest, if there is any. It has buffers of minimal size, since its client may take a long time
     /// to complete the request.
     pub(super) fn split_off(&mut self, start: usize) -> Option<Requests> {
-        let complete = self.end();
-        if start == self.input.len() && complete == self.spans.len() && self.partial_bulk.is_none() {
+        let complete = self.complete as usize;
+        let own = &mut self.own;
+        if start == own.input.len() && complete == own.spans.len() && self.partial_bulk.is_none() {
             return None;
         }
-        let mut rest = Requests {
-            input: self.input.split_off(start),
-            spans: self.spans.split_off(complete),
-            partial_bulk: self.partial_bulk.take(),
-            ..Requests::default()
+        let mut rest = Words {
+            input: own.input.split_off(start),
+            spans: own.spans.split_off(complete),
+            ..Words::default()
         };
         let is_large = |span: &&Span| matches!(span, Span::Large(_));
-        let kept_large = self.large.len() - rest.spans.iter().filter(is_large).count();
-        rest.large = self.large.split_off(kept_large);
+        let kept_large = own.large.len() - rest.spans.iter().filter(is_large).count();
+        rest.large = own.large.split_off(kept_large);
         rest.large_len = rest.large.iter().map(Bytes::len).sum();
-        self.large_len -= rest.large_len;
+        own.large_len -= rest.large_len;
         for span in &mut rest.spans {
             span.rebase(start, kept_large);
         }
-        Some(rest)
+        Some(Requests { own: rest, partial_bulk: self.partial_bulk.take(), ..Requests::default() })
     }
 
-    /// Moves the requests, whose bytes are this part of the input, to `other`.
+    /// Moves the requests, whose bytes are this part of the input, to `other`, which is empty.
     ///
     /// The input itself does not change.
     pub(super) fn move_to(&mut self, other: &mut Requests, part: Range<usize>) {
-        other.input.extend_from_slice(&self.input[part.clone()]);
-        other.spans.append(&mut self.spans);
+        let (from, to) = (&mut self.own, &mut other.own);
+        to.input.extend_from_slice(&from.input[part.clone()]);
+        to.spans.append(&mut from.spans);
+        to.large = mem::take(&mut from.large);
+        to.large_len = mem::take(&mut from.large_len);
+        to.spans.iter_mut().for_each(|span| span.rebase(part.start, 0));
         other.list.append(&mut self.list);
-        other.large = mem::take(&mut self.large);
-        other.large_len = mem::take(&mut self.large_len);
-        other.spans.iter_mut().for_each(|span| span.rebase(part.start, 0));
+        other.complete = mem::take(&mut self.complete);
     }
 
     /// Copies the request at `index` to `other`, which will run it. Here it is marked as queued.
     pub(super) fn queue_to(&mut self, other: &mut Requests, index: usize) {
         let target = mem::replace(&mut self.list[index].target, Resolved::Queued);
-        self.copy_to(other, index, target);
-    }
-
-    /// Copies the request at `index` to `other`, where it has this target.
-    pub(super) fn copy_to(&self, other: &mut Requests, index: usize, target: Resolved<CommandRef>) {
-        let spans = &self.spans[self.spans_of(index)];
+        let RequestWords { spans, words } = self.words_of(&self.list[index]);
+        let to = &mut other.own;
         let first = spans.iter().find_map(Span::input_range).unwrap_or_default();
         let last = spans.iter().rev().find_map(Span::input_range).unwrap_or_default();
         // The words are copied in one piece, with the bytes between them.
-        let (from, to) = (first.start, other.input.len() as u32);
-        other.input.extend_from_slice(&self.input[first.start as usize..last.end as usize]);
+        let (from, copy) = (first.start, to.input.len() as u32);
+        to.input.extend_from_slice(&words.input[first.start as usize..last.end as usize]);
         for span in spans {
-            let copy = match *span {
-                Span::Input { start, end } => Span::Input { start: start - from + to, end: end - from + to },
-                Span::Large(large) => {
-                    Span::Large(other.push_large(self.large[large as usize].clone()) as u32)
+            let span = match *span {
+                Span::Input { start, end } => {
+                    Span::Input { start: start - from + copy, end: end - from + copy }
                 }
+                Span::Large(large) => Span::Large(to.push_large(words.large[large as usize].clone()) as u32),
             };
-            other.spans.push(copy);
+            to.spans.push(span);
         }
-        other.end_request(target);
+        other.push(|_| target);
     }
 
-    /// Copies one word of the request at `index` to the end of the next request of `other`.
-    pub(super) fn copy_word_to(&self, other: &mut Requests, index: usize, word: usize) {
-        match self.spans[self.spans_of(index)].get(word).copied() {
-            Some(Span::Large(large)) => {
-                let large = other.push_large(self.large[large as usize].clone());
-                other.spans.push(Span::Large(large as u32));
+    /// Adds a request of the batch whose words it [uses](Self::use_words).
+    pub(super) fn add(&mut self, request: RequestEntry) {
+        self.list.push(request);
+    }
+
+    /// Adds words behind those of all requests: words of the request at `index`, and a new one at this position.
+    ///
+    /// Returns a request with these words for a part of the batch.
+    pub(super) fn with_words(
+        &mut self,
+        index: usize,
+        positions: impl Iterator<Item = usize>,
+        replaced: Option<(usize, &[u8])>,
+        target: CommandRef,
+    ) -> RequestEntry {
+        let Range { start: first, end } = self.range_of(index);
+        let words = self.own_words();
+        let start = words.spans.len();
+        for position in positions {
+            match replaced {
+                Some((at, word)) if at == position => words.push(word),
+                _ => words
+                    .spans
+                    .extend_from_within((first + position).min(end)..(first + position + 1).min(end)),
             }
-            Some(Span::Input { start, end }) => other.push_word(&self.input[start as usize..end as usize]),
-            None => {}
         }
+        RequestEntry { start: start as u32, end: words.spans.len() as u32, target: Resolved::Command(target) }
     }
 
-    /// Adds a word to the end of the next request.
-    pub(super) fn push_word(&mut self, word: &[u8]) {
-        let start = self.input.len() as u32;
-        self.input.extend_from_slice(word);
-        self.spans.push(Span::Input { start, end: self.input.len() as u32 });
-    }
-
-    /// Completes the request whose words were added.
-    pub(super) fn end_request(&mut self, target: Resolved<CommandRef>) {
-        self.list.push(RequestEntry { end: self.spans.len() as u32, target });
+    fn range_of(&self, index: usize) -> Range<usize> {
+        self.list.get(index).map_or(0..0, |request| request.start as usize..request.end as usize)
     }
 
     /// Puts a prefix before each word of a request. `prefix_of` returns the prefix, which may be empty, for a position.
@@ -298,25 +351,26 @@ impl Requests {
     /// All small words move to the end of the input, in order. Returns `false`, and changes nothing, if the input would have more
     /// than 2 GiB.
     pub(crate) fn prefix_words<'p>(&mut self, request: u32, prefix_of: impl Fn(usize) -> &'p [u8]) -> bool {
-        let range = self.spans_of(request as usize);
-        let small = self.spans[range.clone()].iter().filter_map(Span::input_range);
+        let range = self.range_of(request as usize);
+        let words = self.own_words();
+        let small = words.spans[range.clone()].iter().filter_map(Span::input_range);
         let prefixes = (0..range.len()).map(|position| prefix_of(position).len());
         let added = small.map(|span| span.len()).sum::<usize>() + prefixes.sum::<usize>();
-        if self.input.len() + added > i32::MAX as usize {
+        if words.input.len() + added > i32::MAX as usize {
             return false;
         }
         for (position, at) in range.enumerate() {
             let prefix = prefix_of(position);
-            match self.spans[at] {
+            match words.spans[at] {
                 Span::Input { start, end } => {
-                    let moved = self.input.len();
-                    self.input.extend_from_slice(prefix);
-                    self.input.extend_from_within(start as usize..end as usize);
-                    self.spans[at] = Span::Input { start: moved as u32, end: self.input.len() as u32 };
+                    let moved = words.input.len();
+                    words.input.extend_from_slice(prefix);
+                    words.input.extend_from_within(start as usize..end as usize);
+                    words.spans[at] = Span::Input { start: moved as u32, end: words.input.len() as u32 };
                 }
                 Span::Large(large) if !prefix.is_empty() => {
-                    let word = [prefix, &self.large[large as usize]].concat();
-                    self.spans[at] = Span::Large(self.push_large(word.into()) as u32);
+                    let word = [prefix, &words.large[large as usize]].concat();
+                    words.spans[at] = Span::Large(words.push_large(word.into()) as u32);
                 }
                 Span::Large(_) => {}
             }
@@ -326,30 +380,33 @@ impl Requests {
 
     /// Removes everything, and keeps at most `max_bytes` of memory in each buffer.
     pub(super) fn clear(&mut self, max_bytes: usize) {
+        self.shared = None;
         self.partial_bulk = None;
-        if !self.large.is_empty() {
-            self.large = Vec::new();
-            self.large_len = 0;
-        }
-        self.input.clear();
-        self.spans.clear();
+        self.complete = 0;
         self.list.clear();
-        self.input.shrink_to(max_bytes);
-        self.spans.shrink_to(max_bytes / size_of::<Span>());
         self.list.shrink_to(max_bytes / size_of::<RequestEntry>());
+        let own = &mut self.own;
+        if !own.large.is_empty() {
+            own.large = Vec::new();
+            own.large_len = 0;
+        }
+        own.input.clear();
+        own.spans.clear();
+        own.input.shrink_to(max_bytes);
+        own.spans.shrink_to(max_bytes / size_of::<Span>());
     }
 
     /// Frees unused memory.
     pub(super) fn shrink_to_fit(&mut self) {
-        self.input.shrink_to_fit();
-        self.spans.shrink_to_fit();
+        self.own.input.shrink_to_fit();
+        self.own.spans.shrink_to_fit();
         self.list.shrink_to_fit();
     }
 
     /// Returns the allocated memory in bytes, without large bulk strings.
     pub(super) fn capacity(&self) -> usize {
-        self.input.capacity()
-            + self.spans.capacity() * size_of::<Span>()
+        self.own.input.capacity()
+            + self.own.spans.capacity() * size_of::<Span>()
             + self.list.capacity() * size_of::<RequestEntry>()
     }
 }
@@ -364,7 +421,7 @@ impl<'a> RequestWords<'a> {
     /// Returns the word at `index`; 0 is the name.
     #[inline]
     pub(crate) fn get(self, index: usize) -> Option<&'a [u8]> {
-        self.spans.get(index)?.get(&self.requests.input, &self.requests.large)
+        self.spans.get(index)?.get(&self.words.input, &self.words.large)
     }
 
     /// Returns the name of the command as the client wrote it.
@@ -377,7 +434,7 @@ impl<'a> RequestWords<'a> {
     #[inline]
     pub(crate) fn bytes(self, index: usize) -> Option<Bytes> {
         match self.spans.get(index)? {
-            Span::Large(index) => self.requests.large.get(*index as usize).cloned(),
+            Span::Large(index) => self.words.large.get(*index as usize).cloned(),
             Span::Input { .. } => self.get(index).map(Bytes::copy_from_slice),
         }
     }
@@ -388,7 +445,7 @@ impl<'a> RequestWords<'a> {
         for (index, span) in self.spans.iter().enumerate() {
             match span {
                 Span::Large(large) => {
-                    let large = self.requests.large.get(*large as usize);
+                    let large = self.words.large.get(*large as usize);
                     large.into_iter().for_each(|large| out.bulk_bytes(large));
                 }
                 Span::Input { .. } => out.bulk(self.get(index).unwrap_or_default()),

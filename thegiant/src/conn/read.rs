@@ -52,7 +52,7 @@ impl Connection {
             let read = ready!(self.stream.poll_read(buffer, cx))?;
             if read > 0 {
                 let batch = self.incoming.get_or_insert_with(Batch::new);
-                batch.requests.input.extend_from_slice(&buffer[..read]);
+                batch.requests.own.input.extend_from_slice(&buffer[..read]);
             }
             Poll::Ready(Ok(read))
         })
@@ -65,7 +65,7 @@ impl Connection {
         self.decoder.set_limits(self.state.decode_limits());
         let from = self.decoder.start();
         let requests = &mut batch.requests;
-        let can_run_all = self.state.is_authenticated() && requests.input.len() <= MAX_BATCH_BYTES;
+        let can_run_all = self.state.is_authenticated() && requests.own.input.len() <= MAX_BATCH_BYTES;
         let (routes, worker) = (&self.state.server.routes, self.state.worker);
         self.protocol_error = loop {
             if requests.missing_bulk().is_some() {
@@ -73,12 +73,12 @@ impl Connection {
             }
             if let Some(partial_bulk) = requests.partial_bulk.take() {
                 let index = requests.push_large(partial_bulk.bytes.into());
-                self.decoder.large_bulk_taken(index, &mut requests.spans);
+                self.decoder.large_bulk_taken(index, &mut requests.own.spans);
             }
-            match self.decoder.decode(&mut requests.input, &mut requests.spans) {
+            match self.decoder.decode(&mut requests.own.input, &mut requests.own.spans) {
                 Ok(Progress::Request) => {
                     requests.push(|words| routes.resolve(words, worker));
-                    if self.decoder.start() == requests.input.len() {
+                    if self.decoder.start() == requests.own.input.len() {
                         break None;
                     }
                 }

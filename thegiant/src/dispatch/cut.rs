@@ -27,9 +27,9 @@ impl Routes {
     fn send_parts(&self, shards: Shards, batch: ClientBatch, actor_id: ActorId) {
         let (client, mut whole) = batch.into_parts();
         if whole.join().is_none() {
-            match self.cut(shards, &whole) {
-                Some(join) => whole.begin_join(join),
-                None => return self.queue(actor_id).push(ClientBatch::new(client, whole)),
+            match self.count_for_several(shards, &whole) {
+                0 => return self.queue(actor_id).push(ClientBatch::new(client, whole)),
+                count => self.cut(shards, &mut whole, count),
             }
         }
         let mut parts = whole.join().map(Join::take_ready).unwrap_or_default();
@@ -45,49 +45,47 @@ impl Routes {
         }
     }
 
-    /// Returns the part of the batch for each shard, if several shards can run its next requests at the same time.
-    fn cut(&self, shards: Shards, batch: &Batch) -> Option<Join> {
-        let requests = self.next_requests(shards, batch);
-        let mut actors = requests.clone().map(|(_, target)| match target {
-            Resolved::Command(target) => Some(target.actor_id),
-            _ => None,
-        });
-        let first = actors.next()?;
-        if first.is_some() && actors.all(|actor_id| actor_id == first) {
-            return None;
-        }
-        let mut join = Join::new(shards.actors());
-        for (request, resolved) in requests {
-            match resolved {
-                Resolved::Command(target) => join.add(batch, request, target),
-                Resolved::Split(target) => self.split(shards, batch, request, target, &mut join),
-                _ => break,
-            }
-        }
-        Some(join)
-    }
-
-    /// Returns the next requests that can run at the same time, because none of them blocks the client or streams its
-    /// reply.
-    fn next_requests<'a>(
-        &'a self,
-        shards: Shards,
-        batch: &'a Batch,
-    ) -> impl Iterator<Item = (u32, Resolved<CommandRef>)> + Clone + 'a {
-        let runs_alone = |target: CommandRef| {
-            let spec = self.command(target.command);
-            spec.flags.contains(Flags::BLOCKING) || spec.may_stream
-        };
+    /// Returns the number of next requests that can run at the same time, because none of them blocks the client or
+    /// streams its reply. Returns 0 if one shard runs all of them.
+    fn count_for_several(&self, shards: Shards, batch: &Batch) -> u32 {
         // The requests of a transaction run one after the other, and so do those between whose replies pushes may come.
         let max = if batch.is_transaction() || batch.runs_one_by_one() { 1 } else { usize::MAX };
-        batch.upcoming_resolved(shards.actors()).take(max).take_while(move |(_, resolved)| match resolved {
-            Resolved::Command(target) => !runs_alone(*target),
-            resolved => resolved.target().is_some(),
-        })
+        let (mut count, mut first, mut are_for_several) = (0, None, false);
+        for (_, resolved) in batch.upcoming_resolved(shards.actors()).take(max) {
+            match resolved {
+                Resolved::Command(target) if self.runs_alone(target) => break,
+                Resolved::Command(target) => {
+                    are_for_several |= *first.get_or_insert(target.actor_id) != target.actor_id;
+                }
+                _ => are_for_several = true,
+            }
+            count += 1;
+        }
+        if are_for_several { count } else { 0 }
+    }
+
+    fn runs_alone(&self, target: CommandRef) -> bool {
+        let spec = self.command(target.command);
+        spec.flags.contains(Flags::BLOCKING) || spec.may_stream
+    }
+
+    /// Divides this many next requests of a batch into parts, one for each shard.
+    fn cut(&self, shards: Shards, batch: &mut Batch, count: u32) {
+        let mut join = Join::new(shards.actors());
+        let first = batch.next_request();
+        for request in first..first + count {
+            match batch.requests.target(request) {
+                Some(Resolved::Split(target)) => self.split(shards, batch, request, target, &mut join),
+                Some(Resolved::Command(target)) => join.add(batch, request, target),
+                _ => {}
+            }
+        }
+        join.share_words(batch, first + count);
+        batch.begin_join(join);
     }
 
     /// Adds a request that several shards run, or the shard that its cursor names.
-    fn split(&self, shards: Shards, batch: &Batch, request: u32, target: CommandRef, join: &mut Join) {
+    fn split(&self, shards: Shards, batch: &mut Batch, request: u32, target: CommandRef, join: &mut Join) {
         let spec = self.command(target.command);
         let Some(words) = batch.requests.words(request) else { return };
         let target_of = |shard: u16| target.on(shards.actor_id(shard));
@@ -101,7 +99,8 @@ impl Routes {
                 join.add_changed(batch, request, (shard, target_of(shard)), word, merge);
             }
             RequestPolicy::AllShards => {
-                let parts = (0..shards.count).map(|shard| (shard, target_of(shard), 0..words.len()));
+                let positions = 0..words.len();
+                let parts = (0..shards.count).map(|shard| (shard, target_of(shard), positions.clone()));
                 join.add_split(batch, request, parts, Merge::Policy(spec.response_policy));
             }
             RequestPolicy::MultiShard | RequestPolicy::OneShard => {

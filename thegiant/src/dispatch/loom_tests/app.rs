@@ -107,9 +107,9 @@ impl Server {
     pub(super) fn batch(&self, requests: &str) -> Box<Batch> {
         let mut batch = Batch::new();
         let mut decoder = Decoder::default();
-        batch.requests.input.extend_from_slice(requests.as_bytes());
+        batch.requests.own.input.extend_from_slice(requests.as_bytes());
         while decoder.start() < requests.len() {
-            let decoded = decoder.decode(&mut batch.requests.input, &mut batch.requests.spans);
+            let decoded = decoder.decode(&mut batch.requests.own.input, &mut batch.requests.own.spans);
             assert!(matches!(decoded, Ok(Progress::Request)), "{requests:?}");
             batch.requests.push(|words| self.routes.resolve(words, 0));
         }
