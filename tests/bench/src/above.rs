@@ -5,7 +5,7 @@
 
 use crate::Result;
 use crate::figure::{Figure, Limit, Pair};
-use crate::load::Load;
+use crate::load::{Load, Slots};
 use crate::options::Options;
 use crate::program::Program;
 use crate::server::Server;
@@ -32,7 +32,7 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
     if cells.is_empty() {
         return Ok(Vec::new());
     }
-    let load = Load { cpus: options.cpus.clone(), keys: options.keys, knows_slots: false };
+    let load = Load { cpus: options.cpus.clone(), keys: options.keys, slots: Slots::Unknown };
     let bare = Server::start(&Program::bare()?, &options.cpus)?;
     let servers = programs.try_map(|program| Server::start(program, &options.cpus))?;
     servers.try_map(|server| fill(server, &load))?;

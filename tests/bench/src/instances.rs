@@ -1,13 +1,14 @@
 //! Measures what it costs to divide the keys among several instances: three instances of `kv` on the CPU of one, and what it
 //! costs one of them to check the slots.
 //!
-//! redis-benchmark knows the slots, and sends each command to the instance that owns the slot of its key.
+//! redis-benchmark knows the slots, and sends each command to the instance that owns the slot of its key. The keys are as long with
+//! one instance as with three.
 
 use std::fs;
 
 use crate::Result;
 use crate::figure::{Limit, Pair};
-use crate::load::Load;
+use crate::load::{Load, Slots};
 use crate::options::Options;
 use crate::program::Program;
 use crate::proxy::Folder;
@@ -35,7 +36,7 @@ struct Group {
 pub(crate) fn reports(options: &Options) -> Result<Vec<String>> {
     let kv = Program::workspace("kv")?;
     let folder = Folder::new()?;
-    let load = Load { cpus: options.cpus.clone(), keys: options.keys, knows_slots: false };
+    let load = Load { cpus: options.cpus.clone(), keys: options.keys, slots: Slots::Tagged };
     let alone = Group { servers: vec![Server::start(&kv, &options.cpus)?], load };
     let one = Group::of_instances(1, &kv, &folder, options)?;
     let three = Group::of_instances(3, &kv, &folder, options)?;
@@ -96,11 +97,9 @@ impl Group {
             Server::start(&kv.clone().with(settings).at(address), &options.cpus)
         };
         let servers = names.iter().zip(addresses).map(instance).collect::<Result<_>>()?;
-        Ok(Group {
-            servers,
-            // redis-benchmark refuses a cluster of one instance.
-            load: Load { cpus: options.cpus.clone(), keys: options.keys, knows_slots: count > 1 },
-        })
+        // redis-benchmark refuses a cluster of one instance.
+        let slots = if count > 1 { Slots::Known } else { Slots::Tagged };
+        Ok(Group { servers, load: Load { cpus: options.cpus.clone(), keys: options.keys, slots } })
     }
 
     /// Sends the requests, and returns the CPU time of all servers.

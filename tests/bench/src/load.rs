@@ -10,6 +10,9 @@ use crate::throughput::Cell;
 pub(crate) const CONNECTIONS: u64 = 50;
 pub(crate) const VALUE_BYTES: u64 = 64;
 
+/// redis-benchmark puts a hash tag of five bytes in the place of `{tag}` if it knows the slots.
+const TAGGED_KEY: &str = "key:{tag}:__rand_int__";
+
 /// Time limit of a run, far above the length of any round. It ends the bench if a server hangs.
 const DEADLINE_SECONDS: u64 = 60;
 
@@ -19,8 +22,19 @@ pub(crate) struct Load {
     /// List of CPUs, as `taskset` takes it.
     pub(crate) cpus: String,
     pub(crate) keys: Option<u64>,
-    /// Whether redis-benchmark asks the server for the instances of its cluster, and sends each command to its instance.
-    pub(crate) knows_slots: bool,
+    pub(crate) slots: Slots,
+}
+
+/// What the keys of redis-benchmark say about their slots.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Slots {
+    /// Nothing.
+    Unknown,
+    /// All keys have the same hash tag, and are as long as with [`Slots::Known`].
+    Tagged,
+    /// redis-benchmark asks the server for the instances of its cluster, and sends each command to its instance, with a hash tag
+    /// of that instance.
+    Known,
 }
 
 impl Load {
@@ -38,21 +52,24 @@ impl Load {
 
     fn command_line(&self, server: &Server, cell: Cell, requests: u64) -> Vec<String> {
         let (ip, port) = (server.address().ip(), server.address().port());
-        let (test, pipeline) = (cell.command.to_lowercase(), cell.pipeline);
+        let (command, pipeline) = (cell.command, cell.pipeline);
+        let value = "x".repeat(VALUE_BYTES as usize);
         let mut line = format!(
             "timeout {DEADLINE_SECONDS} redis-benchmark -h {ip} -p {port} -c {CONNECTIONS} -d {VALUE_BYTES} \
              -n {requests} -P {pipeline} --csv"
         );
-        if self.knows_slots {
+        if self.slots == Slots::Known {
             line.push_str(" --cluster");
         }
         if let Some(keys) = self.keys {
             line.push_str(&format!(" -r {keys}"));
         }
-        line.push_str(&match cell.command {
+        line.push_str(&match (command, self.slots) {
             // redis-benchmark has no test of this name.
-            "XADD" => format!(" XADD events * value {}", "x".repeat(VALUE_BYTES as usize)),
-            _ => format!(" -t {test}"),
+            ("XADD", _) => format!(" XADD events * value {value}"),
+            (_, Slots::Unknown) => format!(" -t {}", command.to_lowercase()),
+            ("SET", _) => format!(" SET {TAGGED_KEY} {value}"),
+            _ => format!(" {command} {TAGGED_KEY}"),
         });
         line.split(' ').map(str::to_owned).collect()
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::figure::{Figure, Limit, Pair};
-use crate::load::{Load, VALUE_BYTES};
+use crate::load::{Load, Slots, VALUE_BYTES};
 use crate::options::Options;
 use crate::program::Program;
 use crate::server::Server;
@@ -50,7 +50,7 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
         decimals: 0,
         target: Some(Limit::Ratio(1.0)),
     };
-    let load = Load { cpus: options.cpus.clone(), keys: Some(KEYS), knows_slots: false };
+    let load = Load { cpus: options.cpus.clone(), keys: Some(KEYS), slots: Slots::Unknown };
     let mut series = Vec::new();
     for cell in cells {
         series.push((cell, pilot(cell, &servers, &load, options)?, Vec::new()));

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 
 use crate::Result;
 use crate::figure::{Figure, Limit, Pair};
-use crate::load::Load;
+use crate::load::{Load, Slots};
 use crate::options::Options;
 use crate::program::Program;
 use crate::server::Server;
@@ -85,7 +85,7 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
 /// Each round runs each cell on both servers, one after the other. A disturbance of the machine then affects
 /// both servers alike, and hardly changes the round's ratio.
 pub(crate) fn measure(programs: &Pair<Program>, options: &Options, cells: &[Cell]) -> Result<Vec<Series>> {
-    let load = Load { cpus: options.cpus.clone(), keys: options.keys, knows_slots: false };
+    let load = Load { cpus: options.cpus.clone(), keys: options.keys, slots: Slots::Unknown };
     let servers = programs.try_map(|program| Server::start(program, &options.cpus))?;
     if cells.iter().any(|cell| cell.command != "XADD") {
         servers.try_map(|server| fill(server, &load))?;
