@@ -10,6 +10,8 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 /// A key keeps its server as long as the servers stay the same. If one server is removed, only its keys move.
 #[derive(Clone, Debug)]
 pub enum Hash {
+    /// All keys belong to the only server.
+    Only,
     /// A ring on which each server has about 160 points. A key belongs to the next point.
     ///
     /// The result is the same as in twemproxy with its defaults (`distribution: ketama`, `hash: fnv1a_64`)
@@ -38,6 +40,7 @@ impl Hash {
     /// Creates the method for servers with these names, which are their addresses.
     pub fn new(kind: HashKind, names: &[&str]) -> Self {
         match kind {
+            _ if names.len() == 1 => Hash::Only,
             HashKind::Ketama => Hash::Ketama(ring(names)),
             HashKind::Rendezvous => {
                 Hash::Rendezvous(names.iter().map(|name| xxh3_64(name.as_bytes())).collect())
@@ -50,14 +53,15 @@ impl Hash {
     ///
     /// If no server is up, it returns the server that would have the key if all were up.
     pub fn server_of(&self, key: &[u8], is_up: impl Fn(usize) -> bool) -> usize {
-        let key = tagged(key);
         match self {
+            Hash::Only => 0,
             Hash::Ketama(points) => {
-                let hash = fnv1a(key);
+                let hash = fnv1a(tagged(key));
                 let next = points.partition_point(|(point, _)| *point < hash);
                 first_up(points[next..].iter().chain(&points[..next]).map(|(_, server)| *server), is_up)
             }
             Hash::Rendezvous(seeds) => {
+                let key = tagged(key);
                 let weight = |server: &usize| xxh3_64_with_seed(key, seeds[*server]);
                 let all = 0..seeds.len();
                 let up = all.clone().filter(|server| is_up(*server));

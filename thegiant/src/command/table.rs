@@ -76,8 +76,7 @@ impl<T: Copy> CommandTable<T> {
     #[inline(always)]
     pub(crate) fn resolve(&self, words: RequestWords<'_>) -> Resolved<T> {
         let Some(index) = self.find(words.name()) else {
-            let is_http = [b"POST", &b"HOST:"[..]].iter().any(|name| words.name().eq_ignore_ascii_case(name));
-            return if is_http { Resolved::CrossProtocol } else { Resolved::Unknown };
+            return if is_http(words.name()) { Resolved::CrossProtocol } else { Resolved::Unknown };
         };
         let entry = &self.entries[index as usize];
         let second = if entry.subcommands.is_empty() { None } else { words.get(1) };
@@ -238,6 +237,15 @@ impl<T: Copy> Entry<T> {
         }
         out.simple("HELP");
         out.simple("    Prints this help.");
+    }
+}
+
+/// Returns whether a request is a line of HTTP. A proxy asks this for most commands, since it has no rows for them.
+fn is_http(name: &[u8]) -> bool {
+    match name.len() {
+        4 => name.eq_ignore_ascii_case(b"POST"),
+        5 => name.eq_ignore_ascii_case(b"HOST:"),
+        _ => false,
     }
 }
 

@@ -74,7 +74,12 @@ impl ProxyState {
             CommandKind::ReadMode => return self.reply_to_read_mode(&request, row),
             _ => {}
         }
-        match self.routing.readiness(&self.pool.servers, Some(request.client())) {
+        // The proxy was ready for the request before this one.
+        let readiness = match previous {
+            Some(_) => Readiness::Ready,
+            None => self.routing.readiness(&self.pool.servers, Some(request.client())),
+        };
+        match readiness {
             _ if self.is_starting => return Destination::Wait,
             Readiness::Ready => {}
             Readiness::Soon => return Destination::Wait,

@@ -117,8 +117,7 @@ impl KeyTable {
     /// Returns the command or the subcommand that these words call.
     pub(crate) fn find(&self, words: Words<'_>) -> Option<&KnownCommand> {
         let name = words.get(0)?;
-        let last =
-            self.commands.get(self.last.load(Relaxed)).filter(|(last, _)| name.eq_ignore_ascii_case(last));
+        let last = self.commands.get(self.last.load(Relaxed)).filter(|(last, _)| is_lower(name, last));
         let known = match last {
             Some((_, known)) => known,
             None => {
@@ -134,6 +133,12 @@ impl KeyTable {
         let is_match = |(name, _): &&(Box<[u8]>, KnownCommand)| second.eq_ignore_ascii_case(name);
         Some(known.subcommands.iter().find(is_match).map_or(known, |(_, known)| known))
     }
+}
+
+/// Returns whether a name in lower case is this name. Most names are short, and that is where it is fast.
+fn is_lower(name: &[u8], lower: &[u8]) -> bool {
+    let mut pairs = name.iter().zip(lower);
+    name.len() == lower.len() && pairs.all(|(byte, lower)| byte.to_ascii_lowercase() == *lower)
 }
 
 /// Merges the commands of another upstream into `commands`.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use foldhash::quality::RandomState;
 
 use super::UpstreamRequest;
-use crate::{Client, Error, Value, proxy::conn::ReplyMap, resp::glob};
+use crate::{Client, Error, Value, client::ClientFlag, proxy::conn::ReplyMap, resp::glob};
 
 /// A prefix of keys.
 #[derive(Clone, Debug)]
@@ -52,6 +52,9 @@ const INVALIDATIONS: &[u8] = b"__redis__:invalidate";
 impl Prefix {
     /// Returns the prefix for the keys of a client: the prefix of the proxy, and then the key prefix of the client.
     pub(super) fn of(proxy: Option<&Prefix>, client: &Client) -> Option<Prefix> {
+        if !client.is(ClientFlag::Tenant) {
+            return proxy.cloned();
+        }
         let of_client = client.key_prefix();
         match proxy {
             _ if of_client.is_empty() => proxy.cloned(),
