@@ -1,4 +1,4 @@
-use thegiant::{App, Responder, Role, prelude::*};
+use thegiant::{App, Responder, Role, prelude::*, proxy::Upstream};
 
 use crate::support::{ANY_PORT, Process, RawClient, Served, eventually, info, line, lines, report};
 
@@ -137,6 +137,25 @@ fn a_replica_replies_like_one_of_redis() {
         });
         replies.collect::<Vec<_>>()
     });
+}
+
+/// The proxy has no flags for the commands that it sends on.
+#[test]
+fn a_replica_refuses_writes_for_an_upstream_like_one_of_redis() {
+    let replies = |server: &dyn Server| {
+        server.make_replica();
+        let mut client = server.client();
+        client.send(lines(
+            "GET a \n SET a b \n INCR a \n incr a \n MGET a b \n BLPOP a 0 \n XADD a * b c \n GET a",
+        ));
+        client.replies(8)
+    };
+    let redis = Redis(Process::redis(&["--replica-serve-stale-data", "no"]));
+    let no_server = format!("{}:{}", MASTER.0, MASTER.1);
+    let served = Served::start(move || App::new().proxy(Upstream::new(&no_server).start()));
+    assert_eq!(replies(&served), replies(&redis));
+    // The server does not know the flags of commands that Redis lacks.
+    assert!(served.client().ask(line("OWN a")).starts_with(b"-READONLY "));
 }
 
 #[test]

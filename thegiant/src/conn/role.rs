@@ -3,7 +3,7 @@
 use super::Connection;
 use crate::{
     batch::{Batch, CommandRef},
-    command::Flags,
+    command::{Flags, Spec, is_read_of_redis},
     role::NotMaster,
 };
 
@@ -16,15 +16,20 @@ impl Connection {
     pub(super) fn check_role(&mut self, batch: &mut Batch, target: CommandRef) -> Result<(), NotMaster> {
         let routes = &self.state.server.routes;
         let transaction = &mut self.state.transaction;
-        let flags_of = |target: CommandRef| routes.command(target.command).flags;
-        if flags_of(target).contains(Flags::EXECUTES)
+        if routes.command(target.command).flags.contains(Flags::EXECUTES)
             && let Some(queue) = transaction.queue()
         {
-            return NotMaster::check(queue.commands(routes).map(|command| command.flags));
+            return NotMaster::check(queue.commands(routes).map(|(command, name)| flags_of(command, name)));
         }
         let is_queued = transaction.queue().is_some();
-        batch.deny_from(routes.with_shards(target.actor_id), is_queued, |target, _| {
-            NotMaster::check([flags_of(target)])
+        batch.deny_from(routes.with_shards(target.actor_id), is_queued, |target, words| {
+            NotMaster::check([flags_of(routes.command(target.command), words.name())])
         })
     }
+}
+
+/// Returns the flags of a command. One of a proxy or a fallback writes, unless it is known as a read.
+fn flags_of(command: &Spec, name: &[u8]) -> Flags {
+    let has_flags = !command.flags.contains(Flags::FORWARDED) && !command.flags.contains(Flags::ANY_NAME);
+    if has_flags || is_read_of_redis(name) { command.flags } else { command.flags.union(Flags::WRITE) }
 }

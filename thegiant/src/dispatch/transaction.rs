@@ -115,10 +115,15 @@ impl TransactionQueue {
         })
     }
 
-    /// Returns the commands of all queued requests.
-    pub(crate) fn commands<'a>(&'a self, routes: &'a Routes) -> impl Iterator<Item = &'static Spec> {
-        let targets = self.requests.requests.from(0).filter_map(|(_, _, resolved)| resolved.target());
-        targets.map(|target| routes.command(target.command))
+    /// Returns the commands of all queued requests, and their names as the client wrote them.
+    pub(crate) fn commands<'a>(
+        &'a self,
+        routes: &'a Routes,
+    ) -> impl Iterator<Item = (&'static Spec, &'a [u8])> {
+        let requests = self.requests.requests.from(0);
+        requests.filter_map(|(_, words, resolved)| {
+            Some((routes.command(resolved.target()?.command), words.name()))
+        })
     }
 
     /// Queues a copy of the next request of `batch`.
