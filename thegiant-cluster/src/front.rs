@@ -8,10 +8,11 @@ use std::{
 
 use thegiant::{
     Role, ServerHandle,
+    cluster::{Instance, Topology},
     sentinel::{Master, Sentinel},
 };
 
-use crate::{Instance, Members, members::slots};
+use crate::{Members, members::slots};
 
 /// What the clients of a member see of it.
 #[derive(Clone)]
@@ -33,14 +34,14 @@ pub(crate) struct Standby {
 
 struct State {
     is_master: bool,
-    /// The host and the port of the owner of the keys.
-    owner: (String, u16),
+    /// The owner of the keys.
+    owner: Instance,
 }
 
 impl Front {
-    /// Returns a server that serves nothing yet, and that clients reach at this address.
-    pub(crate) fn standby(server: ServerHandle, sentinel: Sentinel, name: String, address: &str) -> Self {
-        let state = Mutex::new(State { is_master: false, owner: host_and_port(address) });
+    /// Returns a server that serves nothing yet, and that is this instance.
+    pub(crate) fn standby(server: ServerHandle, sentinel: Sentinel, name: String, own: Instance) -> Self {
+        let state = Mutex::new(State { is_master: false, owner: own });
         Front::Standby(Arc::new(Standby { server, sentinel, name, state }))
     }
 
@@ -62,29 +63,28 @@ impl Front {
 
     /// Redirects clients to the owners of the partitions.
     pub(crate) fn redirect(&self, members: &Members) {
-        match self {
-            Front::Cluster { server, .. } => {
-                match members.topology().map(|topology| server.set_topology(topology)) {
-                    Ok(Ok(())) => {}
-                    Err(error) | Ok(Err(error)) => {
-                        tracing::error!(%error, "clients are not redirected to the new owners")
-                    }
-                }
+        let redirected = members.topology().and_then(|topology| match self {
+            Front::Cluster { server, .. } => server.set_topology(topology),
+            Front::Standby(standby) => {
+                standby.redirect(&topology);
+                Ok(())
             }
-            Front::Standby(standby) => standby.redirect(members),
+        });
+        if let Err(error) = redirected {
+            tracing::error!(%error, "clients are not redirected to the new owners");
         }
     }
 }
 
 impl Standby {
-    fn redirect(&self, members: &Members) {
-        let Some(owner) = members.owner(0) else { return };
-        let all = || members.instances().iter().map(Instance::address).map(host_and_port);
-        let (host, port) = host_and_port(owner.address());
-        let replicas = all().filter(|other| *other != (host.clone(), port));
-        let master = Master::new(&self.name, &host, port).epoch(members.version());
-        self.sentinel.update(master.replicas(replicas).sentinels(all()));
-        self.set(|state| state.owner = (host, port));
+    fn redirect(&self, topology: &Topology) {
+        let owner = topology.owner(0);
+        let endpoint = |instance: &Instance| (instance.host().to_owned(), instance.port());
+        let all = || topology.instances().iter();
+        let replicas = all().filter(|other| *other != owner).map(endpoint);
+        let master = Master::new(&self.name, owner.host(), owner.port()).epoch(topology.version());
+        self.sentinel.update(master.replicas(replicas).sentinels(all().map(endpoint)));
+        self.set(|state| state.owner = owner.clone());
     }
 
     /// Changes the state, and the role of the server with it.
@@ -96,8 +96,7 @@ impl Standby {
             self.server.set_role(Role::Master);
             return;
         }
-        let (host, port) = state.owner.clone();
-        self.server.set_role(Role::replica_of(host, port));
+        self.server.set_role(Role::replica_of(state.owner.host(), state.owner.port()));
         if was_master {
             // Some clients look for the master only when they connect.
             self.server.close_clients();
@@ -107,22 +106,5 @@ impl Standby {
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code panics while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Splits a checked address. An IPv6 address has no brackets then.
-fn host_and_port(address: &str) -> (String, u16) {
-    let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
-    (host.trim_matches(['[', ']']).to_owned(), port.parse().unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_has_a_host_and_a_port() {
-        assert_eq!(host_and_port("db.example:6380"), ("db.example".to_owned(), 6380));
-        assert_eq!(host_and_port("[::1]:6380"), ("::1".to_owned(), 6380));
     }
 }

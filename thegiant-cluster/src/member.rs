@@ -73,24 +73,28 @@ impl Member {
 
     /// Makes one member at a time serve all keys, for clients that know Redis Sentinel.
     ///
-    /// There is one partition. Its owner is the master, and the other members wait as [replicas](thegiant::Role). The facade, which the program
-    /// has [mounted](Sentinel::mount), names the master by this name. The server has no [`Server::cluster`].
+    /// There is one partition. Its owner is the master, and the other members wait as [replicas](thegiant::Role). The facade names the
+    /// master by this name. The program [mounts](Sentinel::mount) it. The server has no [`Server::cluster`].
     ///
     /// ```no_run
-    /// use thegiant::{prelude::*, sentinel::Sentinel};
+    /// use thegiant::prelude::*;
     /// use thegiant_cluster::{Member, MemoryStore};
     ///
     /// # async fn run(partitions: impl thegiant_cluster::Partitions) -> std::io::Result<()> {
-    /// let sentinel = Sentinel::new("10.0.0.1", 6380);
-    /// let app = sentinel.mount(App::new());
-    /// let server = Server::new(app).bind("0.0.0.0:6380")?;
-    /// let member = Member::new(MemoryStore::new(), "a", "10.0.0.1:6380").standby(sentinel, "orders");
+    /// let member = Member::new(MemoryStore::new(), "a", "10.0.0.1:6380");
+    /// let (member, sentinel) = member.standby("orders")?;
+    /// let server = Server::new(sentinel.mount(App::new())).bind("0.0.0.0:6380")?;
     /// member.run(server, partitions).await
     /// # }
     /// ```
-    pub fn standby(mut self, sentinel: Sentinel, name: impl Into<String>) -> Self {
-        self.standby = Some((sentinel, name.into()));
-        self.partitions(1)
+    ///
+    /// # Errors
+    /// If the name or the address of the member is invalid.
+    pub fn standby(mut self, name: impl Into<String>) -> io::Result<(Self, Sentinel)> {
+        let own = self.own_topology()?;
+        let sentinel = Sentinel::new(own.owner(0).host(), own.owner(0).port());
+        self.standby = Some((sentinel.clone(), name.into()));
+        Ok((self.partitions(1), sentinel))
     }
 
     /// Returns a view of all members, which changes while [`run`](Self::run) runs.
@@ -129,9 +133,10 @@ impl Member {
     /// without a lease.
     pub async fn run(self, server: Server, partitions: impl Partitions) -> io::Result<()> {
         let Member { store, members, .. } = &self;
-        let settings = self.settings()?;
+        let own = self.own_topology()?;
+        let settings = self.settings(&own)?;
         let handle = server.handle();
-        let front = self.front(handle.clone());
+        let front = self.front(handle.clone(), &own);
         front.serve(&BTreeSet::new())?;
         let driver = Driver::new(settings, Arc::clone(store), partitions, front, members.clone());
         let (leave, told_to_leave) = oneshot::channel();
@@ -157,19 +162,28 @@ impl Member {
         both(server.run(), member).await
     }
 
-    fn front(&self, server: ServerHandle) -> Front {
+    fn front(&self, server: ServerHandle, own: &Topology) -> Front {
         match &self.standby {
-            Some((sentinel, name)) => Front::standby(server, sentinel.clone(), name.clone(), &self.address),
+            Some((sentinel, name)) => {
+                Front::standby(server, sentinel.clone(), name.clone(), own.owner(0).clone())
+            }
             None => Front::Cluster { server, partitions: self.partitions },
         }
     }
 
-    /// Checks the settings.
-    fn settings(&self) -> io::Result<Settings> {
-        let Member { name, address, partitions, lease, .. } = self;
+    /// Returns the topology in which this member has all keys.
+    ///
+    /// # Errors
+    /// If the name or the address is invalid.
+    fn own_topology(&self) -> io::Result<Topology> {
         let slots = [0..=thegiant::SLOTS - 1];
-        let topology = Topology::builder(1).instance(name, address, slots).build()?;
-        let mistake = if topology.owner(0).host().is_empty() {
+        Ok(Topology::builder(1).instance(&self.name, &self.address, slots).build()?)
+    }
+
+    /// Checks the settings.
+    fn settings(&self, own: &Topology) -> io::Result<Settings> {
+        let Member { name, address, partitions, lease, .. } = self;
+        let mistake = if own.owner(0).host().is_empty() {
             format!(
                 "the address {address:?} has no host: give the one that clients and other members connect to"
             )

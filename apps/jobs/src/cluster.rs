@@ -5,18 +5,17 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use actix::{WrapFuture, fut::ActorFutureExt};
 use clap::Args;
 use cli::{ServerOptions, seconds};
-use thegiant::{Address, cluster::Cluster, prelude::*, sentinel::Sentinel};
+use thegiant::{Address, cluster::Cluster, prelude::*};
 use thegiant_cluster::{Etcd, Member, Partitions, Postgres};
 use tokio::time::{sleep, timeout};
 
 use crate::{
     database::{self, Changes, Scope},
-    queues::{Queues, Totals},
-    schedules::Schedules,
+    queues::Queues,
     server::Jobs,
-    shard::Shard,
+    sharded,
     storage::{Partition, Storage, Stored},
-    timeouts, with_info,
+    timeouts,
 };
 
 /// Time that commands have which began before the partition was closed. Later ones are refused.
@@ -90,11 +89,10 @@ impl ClusterOptions {
         options: &ServerOptions,
         database: &str,
     ) -> io::Result<()> {
-        let (host, port) = host_and_port(address).ok_or_else(|| mistake(WRONG_ADDRESS))?;
-        let (sentinel, (app, partitions)) = (Sentinel::new(host, port), app(1, database));
+        let (member, sentinel) = self.member(database, node, address.to_owned())?.standby(name)?;
+        let (app, partitions) = app(1, database);
         let server = options.bind(sentinel.mount(app))?.timeouts(timeouts());
         cli::say_addresses(&server);
-        let member = self.member(database, node, address.to_owned())?.standby(sentinel, name);
         member.lease(self.cluster_lease).run(server, partitions).await
     }
 
@@ -130,17 +128,7 @@ fn listening(server: &Server) -> io::Result<String> {
 
 /// Returns an instance of the work queue whose partitions are closed, and what opens them.
 fn app(count: u16, database: &str) -> (App, JobPartitions) {
-    let totals: Vec<Arc<Totals>> = (0..count).map(|_| Arc::default()).collect();
-    let schedules = Arc::new(Schedules::default());
-    let app = with_info(totals.clone(), Arc::clone(&schedules));
-    let keyspace = app.keyspace();
-    let app = app.mount_shards(count, move |number| {
-        let shard = Shard { number: number as u16, count };
-        let (totals, schedules) = (Arc::clone(&totals[number]), Arc::clone(&schedules));
-        Jobs::new(Queues::closed(shard), totals, schedules, keyspace.clone(), Partition::Closed)
-    });
-    let shards: Vec<_> = app.shards::<Jobs<Partition>>().into_iter().collect();
-    let app = shards.iter().cloned().fold(app, App::on_disconnect);
+    let (app, shards) = sharded(count, |shard| (Queues::closed(shard), Partition::Closed));
     (app, JobPartitions { database: database.into(), shards })
 }
 
@@ -220,13 +208,6 @@ impl Jobs<Partition> {
     }
 }
 
-/// Splits an address. An IPv6 address has no brackets then.
-fn host_and_port(address: &str) -> Option<(&str, u16)> {
-    let (host, port) = address.rsplit_once(':')?;
-    Some((host.trim_matches(['[', ']']), port.parse().ok()?))
-}
-
-const WRONG_ADDRESS: &str = "--cluster-address: expected HOST:PORT";
 const NO_ADDRESS: &str = "--cluster-address: write the address that clients use for this instance, because --bind has none that they can use";
 const NO_STORE: &str =
     "--cluster-store: expected etcd://HOST:PORT[,HOST:PORT...][/PREFIX] or postgres://USER@HOST/NAME";

@@ -49,7 +49,7 @@ use crate::{
     schedules::Schedules,
     server::Jobs,
     shard::Shard,
-    storage::{Memory, Stored},
+    storage::{Memory, Storage, Stored},
 };
 
 /// The time after which a worker counts as disconnected whose machine acknowledges no job. Another one gets its jobs.
@@ -129,17 +129,25 @@ fn timeouts() -> Timeouts {
 fn app(count: u16) -> App {
     // Ids of no server start with run 0, which stands for an id that could not be parsed.
     let run = fastrand::u32(1..);
+    let (app, _) = sharded(count, move |shard| (Queues::new(shard, run), Memory));
+    app.atomic()
+}
+
+/// Returns the work queue with this number of shards, and its shards. `open` returns the jobs of a shard, and where they are stored.
+fn sharded<S: Storage>(
+    count: u16,
+    open: impl Fn(Shard) -> (Queues, S) + Send + Sync + 'static,
+) -> (App, Vec<Addr<Jobs<S>>>) {
     let totals: Vec<Arc<Totals>> = (0..count).map(|_| Arc::default()).collect();
     let schedules = Arc::new(Schedules::default());
     let app = with_info(totals.clone(), Arc::clone(&schedules));
     let keyspace = app.keyspace();
     let app = app.mount_shards(count, move |number| {
-        let shard = Shard { number: number as u16, count };
-        let queues = Queues::new(shard, run);
-        Jobs::new(queues, Arc::clone(&totals[number]), Arc::clone(&schedules), keyspace.clone(), Memory)
+        let (queues, storage) = open(Shard { number: number as u16, count });
+        Jobs::new(queues, Arc::clone(&totals[number]), Arc::clone(&schedules), keyspace.clone(), storage)
     });
-    let shards = app.shards::<Jobs<Memory>>();
-    shards.into_iter().fold(app, App::on_disconnect).atomic()
+    let shards: Vec<_> = app.shards::<Jobs<S>>().into_iter().collect();
+    (shards.iter().cloned().fold(app, App::on_disconnect), shards)
 }
 
 /// Returns the work queue whose jobs are in a database. It has one shard: its commits, not its commands, take the time.
