@@ -27,7 +27,7 @@ fn collect(mut client: RawClient, end: &AtomicBool) {
     }
 }
 
-/// Checks that the warehouse has the events of a collector once and in order.
+/// Checks that the warehouse has each event of a collector once.
 fn check(postgres: &Postgres, shipping: &Shipping, client: &mut RawClient) {
     wait_until_complete(client, &STREAMS);
     for stream in STREAMS {
