@@ -5,7 +5,8 @@ import socket
 import subprocess
 import tempfile
 import threading
-import time
+
+from servers import free_ports, is_open, wait_until
 
 # The start of the reply to HELLO in RESP3: a map.
 HELLO_IN_RESP3 = b"%7\r\n$6\r\nserver\r\n"
@@ -109,7 +110,7 @@ class Standby(Server):
     offset = 0
 
     def start(self):
-        ports = ports_with_facades(2)
+        ports = free_ports(2, beside=Facade.offset)
         self.addresses = [f"127.0.0.1:{port}" for port in ports]
         self.proxy.server_port = ports[0]
         self.servers = [
@@ -117,8 +118,8 @@ class Standby(Server):
             for address in self.addresses
         ]
         for port in ports:
-            wait_for(port)
-            wait_for(port + Facade.offset)
+            wait_until(lambda: is_open(port))
+            wait_until(lambda: is_open(port + Facade.offset))
         self.proxy.server_port += self.offset
 
     def stop(self):
@@ -165,38 +166,6 @@ class Emulated(Balancer):
 
     def options(self):
         return ["--emulate-cluster", *super().options()]
-
-
-def free_ports(count):
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
-
-
-def ports_with_facades(count):
-    """Returns free ports for which the ports of the facades are free, too."""
-    ports = []
-    while len(ports) < count:
-        [port] = free_ports(1)
-        try:
-            socket.create_server(("127.0.0.1", port + Facade.offset)).close()
-        except OSError:
-            continue
-        ports.append(port)
-    return ports
-
-
-def wait_for(port):
-    """Waits until a server listens on a port."""
-    for _ in range(600):
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(f"nothing listens on {port}")
 
 
 def start_redis(socket):

@@ -29,7 +29,8 @@ import time
 import check
 import redis
 from redis.crc import key_slot
-from services import Etcd, Instance, Postgres, is_open, wait_until
+from servers import is_open, wait_until
+from services import Etcd, Instance, Replicated
 
 HERE = pathlib.Path(__file__).parent
 SLOTS = 16384
@@ -73,7 +74,7 @@ class Test:
         self.options, self.folder = options, folder
         self.clients, self.instances = [], []
         self.faults = []
-        self.postgres = Postgres(folder)
+        self.postgres = Replicated(folder)
         self.store = Etcd(folder) if options.store == "etcd" else self.postgres
         # A queue for each partition.
         self.queues = [self.queue_in(partition) for partition in range(options.partitions)]

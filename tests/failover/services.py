@@ -2,102 +2,45 @@
 
 import asyncio
 import os
-import pathlib
-import pwd
-import random
-import signal
-import socket
 import subprocess
 import threading
 import time
 
-PATIENCE = 60
+from servers import Postgres, free_ports, is_open, wait_until
+
+SETTINGS = ["max_connections=200"]
 
 
-def free_ports(count):
-    """Returns ports that the kernel gives to no connection, since an instance needs its port again when it restarts."""
-    ports = []
-    while len(ports) < count:
-        port = random.randrange(12_000, 32_000)
-        try:
-            socket.create_server(("127.0.0.1", port)).close()
-        except OSError:
-            continue
-        if port not in ports:
-            ports.append(port)
-    return ports
-
-
-def wait_until(holds, patience=PATIENCE):
-    deadline = time.monotonic() + patience
-    while not holds():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.05)
-
-
-class Postgres:
+class Replicated:
     """A primary that waits for its standby with each commit."""
 
     def __init__(self, folder):
-        self.folder = folder / "postgres"
-        self.folder.mkdir()
-        self.bin = max(pathlib.Path("/usr/lib/postgresql").iterdir()) / "bin"
-        self.user = []
-        if os.geteuid() == 0:
-            self.user = ["runuser", "-u", "postgres", "--"]
-            os.chown(self.folder, pwd.getpwnam("postgres").pw_uid, -1)
-            for parent in [folder, *folder.parents]:
-                if parent.owner() == "root" and parent != pathlib.Path("/"):
-                    parent.chmod(parent.stat().st_mode | 0o111)
         self.ports = free_ports(2)
-        self.call("initdb", "--auth=trust", "--username=test", "-D", self.data(0))
-        self.start(0)
-        self.call(
-            "pg_basebackup", "--write-recovery-conf", "--checkpoint=fast", "-h", "127.0.0.1", "-p", self.ports[0], "-U", "test",
-            "-D", self.data(1),
-        )  # fmt: skip
-        self.start(1)
-        self.sql(0, "ALTER SYSTEM SET synchronous_standby_names = '*'")
-        self.sql(0, "SELECT pg_reload_conf()")
-        wait_until(lambda: self.sql(0, "SELECT sync_state FROM pg_stat_replication") == "sync")
-
-    def data(self, number):
-        return self.folder / f"data{number}"
-
-    def start(self, number):
-        options = f"-c listen_addresses=127.0.0.1 -c port={self.ports[number]} -c max_connections=200 -k {self.folder}"
-        self.call("pg_ctl", "start", "-w", "-o", options, "-l", self.folder / f"log{number}", "-D", self.data(number))
+        self.primary, self.standby = (Postgres(folder / name, port) for name, port in zip(["primary", "standby"], self.ports))
+        self.primary.create()
+        self.primary.start(*SETTINGS)
+        self.standby.create_standby(self.primary)
+        self.standby.start(*SETTINGS)
+        self.primary.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        self.primary.sql("SELECT pg_reload_conf()")
+        wait_until(lambda: self.primary.sql("SELECT sync_state FROM pg_stat_replication") == "sync")
 
     def url(self, ports=None):
         hosts = ",".join(f"127.0.0.1:{port}" for port in ports or self.ports)
         return f"postgres://test@{hosts}/postgres?target_session_attrs=read-write&connect_timeout=2"
 
     def kill_primary(self):
-        pid = (self.data(0) / "postmaster.pid").read_text().split()[0]
-        os.kill(int(pid), signal.SIGKILL)
+        self.primary.kill()
 
     def promote(self):
         # The new primary has no standby.
-        (self.data(1) / "postgresql.auto.conf").open("a").write("synchronous_standby_names = ''\n")
-        self.call("pg_ctl", "promote", "-w", "-D", self.data(1))
-        self.sql(1, "SELECT pg_reload_conf()")
-
-    def sql(self, number, text):
-        words = ["psql", "-XAtq", "-h", "127.0.0.1", "-p", self.ports[number], "-U", "test", "-d", "postgres", "-c", text]
-        return self.call(*words).strip()
-
-    def call(self, program, *words):
-        command = [*self.user, self.bin / program, *words]
-        # The server would keep a pipe open.
-        output = subprocess.PIPE if program == "psql" else subprocess.DEVNULL
-        done = subprocess.run(map(str, command), stdout=output, stderr=subprocess.STDOUT, text=True, cwd="/")
-        assert done.returncode == 0, (command, done.stdout)
-        return done.stdout
+        (self.standby.data / "postgresql.auto.conf").open("a").write("synchronous_standby_names = ''\n")
+        self.standby.promote()
+        self.standby.sql("SELECT pg_reload_conf()")
 
     def stop(self):
-        for number in (0, 1):
-            words = [*self.user, self.bin / "pg_ctl", "stop", "-m", "immediate", "-D", self.data(number)]
-            subprocess.run(map(str, words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
+        self.primary.stop()
+        self.standby.stop()
 
 
 class Etcd:
@@ -135,14 +78,6 @@ class Etcd:
         for node in self.nodes:
             node.kill()
             node.wait()
-
-
-def is_open(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True
 
 
 class Cable:

@@ -2,10 +2,11 @@
 
 import os
 import pathlib
-import socket
 import subprocess
 import tempfile
 import time
+
+from servers import free_ports, wait_until
 
 # The nodes of a cluster. redis-cli makes the first half masters, and the other half their replicas.
 NODES = 6
@@ -48,13 +49,13 @@ class Target:
     def redis(self, port, *options):
         command = ["redis-server", "--port", str(port), "--save", "", "--dir", str(self.folder)]
         process = self.spawn(f"redis-{port}", [*command, *options])
-        eventually(lambda: ask(port, "PING") == "PONG")
+        wait_until(lambda: ask(port, "PING") == "PONG")
         return process
 
     def balancer(self, *arguments):
         self.spawn("balancer", [os.environ["BALANCER"], "--bind", "127.0.0.1:0", *arguments])
         log = self.folder / "balancer.log"
-        line = eventually(lambda: [line for line in log.read_text().splitlines() if "listening on" in line])[0]
+        line = wait_until(lambda: [line for line in log.read_text().splitlines() if "listening on" in line])[0]
         return int(line.rsplit(":", 1)[1])
 
 
@@ -90,7 +91,7 @@ class Restarted(Alone):
         self.redis(self.server, *self.options)
 
     def wait_for_the_server(self):
-        eventually(lambda: ask(self.port, "EXISTS", "key") == "0")
+        wait_until(lambda: ask(self.port, "EXISTS", "key") == "0")
 
 
 class OneRestarted(Restarted, One):
@@ -125,7 +126,7 @@ class Cluster(Target):
         addresses = [f"127.0.0.1:{port}" for port in self.nodes]
         create = ["redis-cli", "--cluster", "create", *addresses, "--cluster-replicas", "1", "--cluster-yes"]
         subprocess.run(create, check=True, capture_output=True, timeout=PATIENCE)
-        eventually(lambda: all(is_whole(port) for port in self.nodes))
+        wait_until(lambda: all(is_whole(port) for port in self.nodes))
         return self.balancer("--cluster", *addresses)
 
     def kill_the_server(self):
@@ -137,7 +138,7 @@ class Cluster(Target):
     def wait_for_the_server(self):
         """Waits until a replica has taken over, and the balancer knows it."""
         keys = [f"key-{number}" for number in range(50)]
-        eventually(lambda: ask(self.port, "EXISTS", *keys) == "0")
+        wait_until(lambda: ask(self.port, "EXISTS", *keys) == "0")
 
 
 TARGETS = {"redis": Alone, "one": One, "three": Three, "cluster": Cluster}
@@ -156,23 +157,6 @@ def is_whole(port):
 def ask(port, *words):
     command = ["redis-cli", "-p", str(port), *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False).stdout.strip()
-
-
-def free_ports(count):
-    """Returns ports that are free now. redis-server cannot report the port of its own choice."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
-def eventually(condition):
-    deadline = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "a server does not start"
-        time.sleep(0.05)
-    return found
 
 
 def new_folder(path, name):

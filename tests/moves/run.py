@@ -14,14 +14,13 @@ import os
 import pathlib
 import subprocess
 import sys
-import time
 
+from servers import wait_until
 from systems import KEYS, Instances, RedisCluster
 
 HERE = pathlib.Path(__file__).parent
 TARGET = HERE.parent.parent / "target/clients"
 PATIENCE = 600
-POLL = 0.02
 
 PYTHON = [TARGET / "python/bin/python", "-B", HERE / "count.py"]
 NODE = [TARGET / "node/node_modules/.bin/node", HERE / "count.cjs"]
@@ -73,7 +72,7 @@ def count(client, system, counts):
         program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         moved = 0
         for part, move in enumerate([servers.move_away, servers.move_back], start=1):
-            wait_until(lambda: servers.increments() >= counts * part // 3 or program.poll() is not None)
+            wait_until(lambda: servers.increments() >= counts * part // 3 or program.poll() is not None, PATIENCE)
             moved += move()
         try:
             output, _ = program.communicate(timeout=PATIENCE)
@@ -95,13 +94,6 @@ def count(client, system, counts):
         flush=True,
     )
     return is_right
-
-
-def wait_until(holds):
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(POLL)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,19 @@
 """Three servers that are a cluster: instances of `kv` (the variable KV names its binary), or a Redis Cluster."""
 
 import os
-import socket
 import subprocess
 import tempfile
-import time
 
 import redis
 from redis.crc import key_slot
+from servers import free_ports, wait_until
 
 KEYS = 200
 NAMES = [f"key-{number}" for number in range(KEYS)]
-PATIENCE = 60
 # The slots that move from the first server to the second one, and back. redis-benchmark uses the first slot of each server.
 MOVING = range(0, 5361)
 OWNED = [[range(0, 5461)], [range(5461, 10923)], [range(10923, 16384)]]
-# Bytes between the port of a node and that of its cluster bus.
+# The difference between the port of a node and that of its cluster bus.
 BUS = 10_000
 
 
@@ -31,7 +29,7 @@ class System:
 
     def have_started(self):
         self.folder = tempfile.TemporaryDirectory()
-        self.ports = free_ports()
+        self.ports = free_ports(3, beside=BUS)
         self.processes = [self.start(number, port) for number, port in enumerate(self.ports)]
         self.clients = [redis.Redis(port=port, decode_responses=True) for port in self.ports]
         for client, process in zip(self.clients, self.processes):
@@ -171,27 +169,3 @@ def answers(client):
         return client.ping()
     except redis.ConnectionError:
         return False
-
-
-def free_ports():
-    """Returns three free ports that have a free port for the cluster bus."""
-    ports = []
-    while len(ports) < 3:
-        with socket.create_server(("127.0.0.1", 0)) as one:
-            port = one.getsockname()[1]
-            if port + BUS > 65_535:
-                continue
-            try:
-                socket.create_server(("127.0.0.1", port + BUS)).close()
-            except OSError:
-                continue
-            if port not in ports:
-                ports.append(port)
-    return ports
-
-
-def wait_until(holds):
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

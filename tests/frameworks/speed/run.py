@@ -12,7 +12,6 @@ PostgreSQL. The clients have the language of the framework that they are compare
 import argparse
 import os
 import pathlib
-import pwd
 import shutil
 import signal
 import statistics
@@ -21,9 +20,11 @@ import sys
 import tempfile
 import time
 
+from servers import Postgres, free_ports, wait_until
+
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
-from targets import ask, eventually, free_ports  # noqa: E402
+from targets import ask  # noqa: E402
 
 BUILT = HERE.parent.parent.parent / "target/frameworks"
 PYTHON = [BUILT / "python/bin/python", "-B"]
@@ -55,17 +56,11 @@ def jobs_in_sqlite(folder, port):
 
 
 def jobs_in_postgres(folder, port):
-    data, bin = folder / "data", max(pathlib.Path("/usr/lib/postgresql").iterdir()) / "bin"
-    user = []
-    if os.geteuid() == 0:
-        user = ["runuser", "-u", "postgres", "--"]
-        os.chown(folder, pwd.getpwnam("postgres").pw_uid, -1)
-    subprocess.run([*user, bin / "initdb", "--auth=trust", "--username=test", "-D", data], check=True, stdout=subprocess.DEVNULL)
-    postgres = spawn(folder, [*user, bin / "postgres", "-D", data, "-c", "listen_addresses=", "-k", folder])
-    psql = [*user, "psql", "-XAtqc", "SELECT 1", "-h", folder, "-U", "test", "postgres"]
-    eventually(lambda: subprocess.run(psql, capture_output=True, check=False).returncode == 0)
-    url = f"postgres://test@localhost/postgres?host={folder}"
-    return [postgres, spawn(folder, [os.environ["JOBS_PROGRAM"], "--bind", f"127.0.0.1:{port}", "--database", url])]
+    postgres = Postgres(folder / "postgres")
+    postgres.create()
+    postgres.start()
+    url = f"postgres://test@localhost/postgres?host={postgres.folder}"
+    return [postgres.process, spawn(folder, [os.environ["JOBS_PROGRAM"], "--bind", f"127.0.0.1:{port}", "--database", url])]
 
 
 SYSTEMS = [
@@ -102,20 +97,19 @@ def main():
 def measure(system):
     """Returns the jobs per second, and the CPU time of the servers per job in microseconds."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="speed."))
-    folder.chmod(0o755)
     done = folder / "done"
     done.touch()
     [port] = free_ports(1)
     servers, clients = system.server(folder, port), []
     try:
-        eventually(lambda: ask(port, "PING") == "PONG")
+        wait_until(lambda: ask(port, "PING") == "PONG")
         environment = {**os.environ, "PORT": str(port), "DONE": str(done)}
         clients = [spawn(folder, [*system.program, "work"], environment) for _ in range(system.workers)]
         send(system, environment, WARM_UP)
-        wait_until(lambda: done.stat().st_size == WARM_UP)
+        wait_until(lambda: done.stat().st_size == WARM_UP, PATIENCE)
         before, start = cpu_of(servers), time.monotonic()
         sender = subprocess.Popen(words([*system.program, "send", system.jobs]), env=environment, stdout=subprocess.DEVNULL)
-        wait_until(lambda: done.stat().st_size >= WARM_UP + system.jobs)
+        wait_until(lambda: done.stat().st_size >= WARM_UP + system.jobs, PATIENCE, poll=0.005)
         took, used = time.monotonic() - start, cpu_of(servers) - before
         assert sender.wait(PATIENCE) == 0
         assert done.stat().st_size == WARM_UP + system.jobs, "a job has run twice"
@@ -166,13 +160,6 @@ def cpu_of(processes):
         return pid in roots
 
     return sum(time for pid, time in times.items() if is_ours(pid)) / TICKS
-
-
-def wait_until(holds):
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.005)
 
 
 if __name__ == "__main__":
