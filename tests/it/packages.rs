@@ -10,8 +10,15 @@ use serde_json::Value;
 use crate::support::root;
 
 /// The crates that users get from a registry.
-const PUBLISHED: [&str; 6] =
-    ["thegiant", "thegiant-client", "thegiant-cluster", "thegiant-macros", "thegiant-resp", "thegiant-tls"];
+const PUBLISHED: [&str; 7] = [
+    "thegiant",
+    "thegiant-client",
+    "thegiant-cluster",
+    "thegiant-macros",
+    "thegiant-postgres",
+    "thegiant-resp",
+    "thegiant-tls",
+];
 
 /// Files of a package apart from its code. Cargo adds the last four.
 const FILES: [&str; 7] = [

@@ -1,11 +1,9 @@
 //! A store in PostgreSQL.
 
 use std::{
-    error::Error as _,
     fmt,
     future::poll_fn,
     io, mem,
-    str::FromStr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -13,19 +11,19 @@ use std::{
     time::Duration,
 };
 
+use thegiant_postgres::{Failure, Target};
 use tokio::{
     sync::{Mutex, Notify},
     task::JoinHandle,
 };
 use tokio_postgres::{
-    AsyncMessage, Client, Config, Error, NoTls,
-    config::TargetSessionAttrs,
+    AsyncMessage, Client, Error,
     types::{ToSql, Type},
 };
 
 use crate::{Entry, Revision, Store, Swap, store::is_heartbeat};
 
-/// Time to connect to one host, unless the URL has `connect_timeout`.
+/// Time to connect to one host, unless the URL has `connect_timeout`. A lease is longer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The lock is for members that start at the same time.
@@ -74,7 +72,7 @@ const IS_ABSENT: &str = "
 /// # }
 /// ```
 pub struct Postgres {
-    config: Config,
+    target: Target,
     cluster: String,
     connection: Mutex<Connection>,
     changed: Arc<Notify>,
@@ -97,21 +95,15 @@ struct Session {
 impl Postgres {
     /// Creates a store for one of the clusters in a database. Connects later.
     ///
-    /// The name of the cluster tells the members of different applications apart. The connection has no TLS.
+    /// The name of the cluster tells the members of different applications apart. The URL has the options of libpq for TLS:
+    /// [`Target::parse`] lists them.
     ///
     /// # Errors
-    /// If the URL is invalid.
+    /// If the URL is invalid, or if a file that it names is unusable.
     pub fn new(url: &str, cluster: impl Into<String>) -> io::Result<Self> {
-        let mut config = Config::from_str(url).map_err(described)?;
-        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-        if config.get_application_name().is_none() {
-            config.application_name("thegiant-cluster");
-        }
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(CONNECT_TIMEOUT);
-        }
+        let target = Target::parse(url, "thegiant-cluster").map_err(described)?;
         Ok(Postgres {
-            config,
+            target: target.connect_timeout(CONNECT_TIMEOUT),
             cluster: cluster.into(),
             connection: Mutex::new(Connection::None),
             changed: Arc::default(),
@@ -125,7 +117,7 @@ impl Postgres {
             *connection = match &mut *connection {
                 Connection::Open(session) if session.is_usable() => return Ok(Arc::clone(session)),
                 Connection::Open(_) | Connection::None => {
-                    let connect = connect(self.config.clone(), Arc::clone(&self.changed));
+                    let connect = connect(self.target.clone(), Arc::clone(&self.changed));
                     Connection::Connecting(tokio::spawn(connect))
                 }
                 Connection::Connecting(task) => match task.await {
@@ -179,7 +171,7 @@ impl Store for Postgres {
             let (key, value, revision) = (row.try_get(0)?, row.try_get(1)?, row.try_get::<_, i64>(2)?);
             Ok(Entry { key, value, revision: revision.cast_unsigned() })
         };
-        rows.into_iter().map(entry).collect::<Result<_, _>>().map_err(described)
+        rows.into_iter().map(entry).collect::<Result<_, Error>>().map_err(described)
     }
 
     async fn swap(&self, key: &str, expected: Option<Revision>, value: Option<&str>) -> io::Result<Swap> {
@@ -206,8 +198,8 @@ impl Store for Postgres {
 }
 
 /// Connects, and creates the table if it is missing.
-async fn connect(config: Config, changed: Arc<Notify>) -> Result<Client, Error> {
-    let (client, mut connection) = config.connect(NoTls).await?;
+async fn connect(target: Target, changed: Arc<Notify>) -> Result<Client, Error> {
+    let (client, mut connection) = target.connect().await?;
     tokio::spawn(async move {
         // An error ends the calls, too.
         while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
@@ -227,12 +219,8 @@ async fn connect(config: Config, changed: Arc<Notify>) -> Result<Client, Error> 
 }
 
 /// Returns the error with its cause, which is not in its text.
-fn described(error: Error) -> io::Error {
-    let text = match error.source() {
-        Some(cause) => format!("PostgreSQL: {error}: {cause}"),
-        None => format!("PostgreSQL: {error}"),
-    };
-    io::Error::other(text)
+fn described(error: impl Into<Failure>) -> io::Error {
+    io::Error::other(format!("PostgreSQL: {}", thegiant_postgres::described(error.into())))
 }
 
 impl fmt::Debug for Postgres {

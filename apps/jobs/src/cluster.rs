@@ -103,7 +103,7 @@ impl ClusterOptions {
             let (endpoints, prefix) = etcd.split_once('/').unwrap_or((etcd, "jobs"));
             let endpoints = endpoints.split(',').map(|endpoint| format!("http://{endpoint}"));
             Ok(Member::new(Etcd::new(endpoints, format!("/{prefix}/"))?, node, address))
-        } else if pg::is_url(store) {
+        } else if thegiant_postgres::is_url(store) {
             Ok(Member::new(Postgres::new(store, "jobs")?, node, address))
         } else {
             Err(mistake(NO_STORE))

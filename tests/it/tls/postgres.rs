@@ -6,17 +6,19 @@ use super::authority::Authority;
 use crate::support::{Folder, Postgres, Process, RawClient, binary, eventually, line};
 
 /// Starts a server whose certificate is for this name, with a user `worker`.
-fn start(authority: &Authority, name: &str) -> Postgres {
+pub(super) fn start(authority: &Authority, name: &str) -> Postgres {
     let identity = authority.issue(name);
     let postgres = Postgres::with_tls(&identity.certificate, &identity.key);
     postgres.answer("CREATE ROLE worker LOGIN PASSWORD 'secret'");
+    postgres.answer("GRANT CREATE ON DATABASE postgres TO worker");
+    postgres.answer("GRANT CREATE ON SCHEMA public TO worker");
     for schema in ["jobs", "collector"] {
         postgres.answer(&format!("CREATE SCHEMA {schema} AUTHORIZATION worker"));
     }
     postgres
 }
 
-fn url(postgres: &Postgres, options: &str) -> String {
+pub(super) fn url(postgres: &Postgres, options: &str) -> String {
     postgres.tls_url("worker:secret", "localhost", options)
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 use cli::Secret;
-use pg::Target;
+use thegiant_postgres::Target;
 
 use super::{shipper::Shipper, source::Source, status::Status};
 use crate::store::Store;
@@ -49,7 +49,7 @@ impl WarehouseOptions {
             (None, Some(_)) => return Err(wrong("--name is the name in a database: --database is missing")),
             (None, None) => return Ok(None),
         };
-        if !pg::is_url(&url) {
+        if !thegiant_postgres::is_url(&url) {
             return Err(wrong("--database: expected postgres://USER@HOST/NAME"));
         }
         let target =

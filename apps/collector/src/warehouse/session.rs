@@ -6,13 +6,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use pg::Target;
 use postgres::{
     Client, GenericClient, Transaction,
     binary_copy::BinaryCopyInWriter,
     types::{ToSql, Type},
 };
 use thegiant::now;
+use thegiant_postgres::Target;
 
 use super::rows::{DAY, EventRow, Jsonb, Time, name};
 use crate::{id::Id, store::Shipped};
@@ -87,7 +87,7 @@ impl Session {
     /// Returns the positions of the streams, too, by the number of the stream. A transaction of an earlier connection,
     /// whose outcome nobody knows, has ended then.
     pub(super) fn open(target: &Target, name: &str, folder: &str) -> Result<(Self, HashMap<i64, Shipped>)> {
-        let mut client = target.connect()?;
+        let mut client = target.connect_blocking()?;
         client.batch_execute(SETTINGS)?;
         let first_day = create_tables(&mut client)?;
         let (collector, epoch) = take_over(&mut client, name, folder)?;
@@ -281,7 +281,7 @@ impl From<postgres::Error> for Failure {
         const CLASSES: [&str; 4] = ["28", "3D", "42", "0A"];
         let is_lasting =
             error.code().is_some_and(|code| CLASSES.iter().any(|class| code.code().starts_with(class)));
-        let text = pg::described(error.into()).to_string().replace('\n', " ");
+        let text = thegiant_postgres::described(error.into()).to_string().replace('\n', " ");
         if is_lasting { Failure::Lasting(text) } else { Failure::Passing(text) }
     }
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use pg::Target;
+use thegiant_postgres::Target;
 
 use super::{
     rows::EventRow,

@@ -17,9 +17,9 @@ use std::{
 };
 
 use folder::DataFile;
-use pg::Failure;
 use postgres::Postgres;
 use sqlite::Sqlite;
+use thegiant_postgres::Failure;
 
 pub(crate) use meta::Scope;
 pub(crate) use rows::{
@@ -51,7 +51,7 @@ pub(crate) async fn open(url: &str, scope: Scope) -> io::Result<(Writer, Content
         let open =
             move || Sqlite::open(DataFile::open(&path)?).map_err(|error| named(&path.display(), error));
         Writer::start(open).await
-    } else if pg::is_url(&url) {
+    } else if thegiant_postgres::is_url(&url) {
         // The URL may have a password, so errors do not show it.
         Writer::start(move || Postgres::open(&url, scope).map_err(|error| named(&"postgres", error))).await
     } else {
@@ -64,7 +64,7 @@ pub(crate) async fn open(url: &str, scope: Scope) -> io::Result<(Writer, Content
 /// # Errors
 /// Returns an error if they cannot.
 pub(crate) fn check_shared(url: &str) -> io::Result<()> {
-    match pg::is_url(url) {
+    match thegiant_postgres::is_url(url) {
         true => Ok(()),
         false => Err(io::Error::new(io::ErrorKind::InvalidInput, NOT_SHARED)),
     }

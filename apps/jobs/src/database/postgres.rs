@@ -6,8 +6,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use pg::{Target, described, is_lost};
 use postgres::{Client, GenericClient, Statement, types::ToSql};
+use thegiant_postgres::{Target, described, is_lost};
 
 use super::{
     Changes, Contents, Database, Result, Scope,
@@ -103,7 +103,7 @@ fn schema_of(scope: Scope) -> String {
 
 /// Connects. If all jobs belong to this process, it takes the lock, too, which PostgreSQL releases when the connection ends.
 fn connect(target: &Target, scope: Scope) -> Result<Client> {
-    let mut client = target.connect()?;
+    let mut client = target.connect_blocking()?;
     // A process that is stopped within a transaction does not hold up the next owner for long.
     client.batch_execute(&format!(
         "SET search_path TO {}; SET synchronous_commit TO on; SET idle_in_transaction_session_timeout TO '5s'",

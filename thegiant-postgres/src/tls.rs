@@ -1,26 +1,20 @@
 //! Connections with TLS.
 
 use std::{
-    io,
+    fmt, io,
     pin::Pin,
     task::{Context, Poll},
 };
 
-use postgres::{
+use thegiant_tls::{ClientTls, Connector};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_postgres::{
     Socket,
     tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream},
 };
-use thegiant_tls::{ClientTls, Connector};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Makes a connector for the host of each connection.
-pub(crate) struct Connect(ClientTls);
-
-impl Connect {
-    pub(crate) fn new(tls: ClientTls) -> Self {
-        Connect(tls)
-    }
-}
+/// Makes a connector for the host of each connection, if there is TLS.
+pub(crate) struct Connect(pub(crate) Option<ClientTls>);
 
 impl MakeTlsConnect<Socket> for Connect {
     type Stream = Encrypted;
@@ -30,15 +24,16 @@ impl MakeTlsConnect<Socket> for Connect {
     /// Reads the files again, so that certificates can be renewed.
     fn make_tls_connect(&mut self, host: &str) -> io::Result<Handshake> {
         const PORT: u16 = 5432;
+        let Some(tls) = &self.0 else { return Ok(Handshake(None)) };
         if host.is_empty() {
             return Err(io::Error::other("a Unix socket is not encrypted: leave sslmode out"));
         }
-        self.0.connector(&format!("{host}:{PORT}")).map(Handshake)
+        tls.connector(&format!("{host}:{PORT}")).map(Some).map(Handshake)
     }
 }
 
-/// The handshake of a connection.
-pub(crate) struct Handshake(Connector);
+/// The handshake of a connection. Without TLS, there is none.
+pub(crate) struct Handshake(Option<Connector>);
 
 impl TlsConnect<Socket> for Handshake {
     type Stream = Encrypted;
@@ -46,12 +41,15 @@ impl TlsConnect<Socket> for Handshake {
     type Future = Pin<Box<dyn Future<Output = io::Result<Encrypted>> + Send>>;
 
     fn connect(self, socket: Socket) -> Self::Future {
-        Box::pin(async move { self.0.connect(socket).await.map(Encrypted) })
+        Box::pin(async move {
+            let connector = self.0.ok_or_else(|| io::Error::other("the connection has no TLS"))?;
+            connector.connect(socket).await.map(Encrypted)
+        })
     }
 }
 
-/// An encrypted connection.
-pub(crate) struct Encrypted(tokio_rustls::client::TlsStream<Socket>);
+/// The part of a [`Connection`](crate::Connection) that encrypts it.
+pub struct Encrypted(tokio_rustls::client::TlsStream<Socket>);
 
 impl TlsStream for Encrypted {
     fn channel_binding(&self) -> ChannelBinding {
@@ -84,5 +82,11 @@ impl AsyncWrite for Encrypted {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+impl fmt::Debug for Encrypted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encrypted").finish_non_exhaustive()
     }
 }

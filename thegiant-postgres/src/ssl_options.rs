@@ -1,10 +1,9 @@
 //! The options of a URL for TLS, which have the names of libpq.
 
-use std::{io, str::Utf8Error};
+use std::io;
 
+use percent_encoding::percent_decode_str;
 use thegiant_tls::ClientTls;
-
-use crate::Failure;
 
 /// The options of a URL that begin with `ssl`, except `sslnegotiation`.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -17,7 +16,7 @@ pub(crate) struct SslOptions {
 
 impl SslOptions {
     /// Takes the options out of a URL. Returns the URL without them.
-    pub(crate) fn take(url: &str) -> Result<(String, Self), Failure> {
+    pub(crate) fn take(url: &str) -> io::Result<(String, Self)> {
         let mut options = SslOptions::default();
         // A password may have a question mark, too.
         let Some((base, query)) = url.rsplit_once('?') else { return Ok((url.to_owned(), options)) };
@@ -34,8 +33,9 @@ impl SslOptions {
                     continue;
                 }
             };
-            let decoded = decoded(value).map_err(|error| format!("invalid value of {name}: {error}"))?;
-            *option = Some(decoded);
+            let decoded = percent_decode_str(value).decode_utf8();
+            let decoded = decoded.map_err(|error| wrong(&format!("invalid value of {name}: {error}")))?;
+            *option = Some(decoded.into_owned());
         }
         let url = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
         Ok((url, options))
@@ -65,23 +65,6 @@ impl SslOptions {
 
 fn wrong(text: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text)
-}
-
-/// Decodes `%2F`.
-fn decoded(text: &str) -> Result<String, Utf8Error> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let digits = after.split_at_checked(2).filter(|_| *first == b'%');
-        let escaped = digits.and_then(|(digits, after)| {
-            let byte = u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
-            Some((byte, after))
-        });
-        let (byte, after) = escaped.unwrap_or((*first, after));
-        bytes.push(byte);
-        rest = after;
-    }
-    Ok(str::from_utf8(&bytes)?.to_owned())
 }
 
 #[cfg(test)]
