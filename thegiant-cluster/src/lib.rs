@@ -74,3 +74,6 @@ pub use partitions::Partitions;
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
 pub use store::{Entry, Revision, Store, Swap};
+/// The certificates of [`Etcd`]. *Feature `etcd`.*
+#[cfg(feature = "etcd")]
+pub use thegiant_tls::ClientTls;

@@ -34,6 +34,7 @@ pub struct ClientTls {
     ca: Option<PathBuf>,
     server_name: Option<String>,
     identity: Option<(PathBuf, PathBuf)>,
+    application_protocol: Option<&'static str>,
 }
 
 impl ClientTls {
@@ -64,6 +65,13 @@ impl ClientTls {
         self
     }
 
+    /// Sets the protocol for which the connections are (ALPN), such as `h2`.
+    #[doc(hidden)]
+    pub fn application_protocol(mut self, name: &'static str) -> Self {
+        self.application_protocol = Some(name);
+        self
+    }
+
     /// Reads the files, for connections to `address`: a host and a port.
     ///
     /// # Errors
@@ -87,7 +95,7 @@ impl ClientTls {
                 Some(path) => authorities(path)?,
                 None => authorities_of_system()?,
             });
-        let config = match &self.identity {
+        let mut config = match &self.identity {
             None => config.with_no_client_auth(),
             Some((certificate, key)) => {
                 let Identity { chain, key: private } = Identity::read(certificate, key)?;
@@ -96,6 +104,8 @@ impl ClientTls {
                     .map_err(|error| identity_error(certificate, key, &error))?
             }
         };
+        config.alpn_protocols =
+            self.application_protocol.iter().map(|name| name.as_bytes().to_vec()).collect();
         Ok(Connector { tls: Arc::new(config).into(), name, is_given: self.server_name.is_some() })
     }
 }

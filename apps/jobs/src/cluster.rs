@@ -1,15 +1,16 @@
 //! Several instances, which divide the queues and take over from each other.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use actix::{WrapFuture, fut::ActorFutureExt};
 use clap::Args;
-use cli::{ServerOptions, seconds};
+use cli::{Secret, ServerOptions, seconds};
 use thegiant::{Address, cluster::Cluster, prelude::*};
-use thegiant_cluster::{Etcd, Member, Partitions, Postgres};
+use thegiant_cluster::{Member, Partitions};
 use tokio::time::{sleep, timeout};
 
 use crate::{
+    cluster_store,
     database::{self, Changes, Scope},
     queues::Queues,
     server::Jobs,
@@ -34,9 +35,14 @@ pub(crate) struct ClusterOptions {
     /// Address of this instance, for clients and the other instances [default: that of --bind]
     #[arg(long, value_name = "HOST:PORT", requires = "cluster_node")]
     cluster_address: Option<String>,
-    /// Store in which the instances agree, etcd://HOST:PORT[,HOST:PORT...] or postgres://USER@HOST/NAME [default: the database]
+    /// Store in which the instances agree, etcd://HOST:PORT[,HOST:PORT...], etcds://… with TLS, or postgres://USER@HOST/NAME
+    /// [default: the database]
     #[arg(long, value_name = "URL", requires = "cluster_node")]
     cluster_store: Option<String>,
+    /// File with the URL of the store, for a URL with a password (the environment variable JOBS_CLUSTER_STORE_URL can hold
+    /// the URL instead)
+    #[arg(long, value_name = "FILE", requires = "cluster_node")]
+    cluster_store_file: Option<PathBuf>,
     /// Number of parts of the queues, which the instances divide; the first start decides
     #[arg(long, value_name = "N", requires = "cluster_node", default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=1024))]
     cluster_partitions: u16,
@@ -98,16 +104,13 @@ impl ClusterOptions {
 
     /// Returns a member with the store of the instances.
     fn member(&self, database: &str, node: &str, address: String) -> io::Result<Member> {
-        let store = self.cluster_store.as_deref().unwrap_or(database);
-        if let Some(etcd) = store.strip_prefix("etcd://") {
-            let (endpoints, prefix) = etcd.split_once('/').unwrap_or((etcd, "jobs"));
-            let endpoints = endpoints.split(',').map(|endpoint| format!("http://{endpoint}"));
-            Ok(Member::new(Etcd::new(endpoints, format!("/{prefix}/"))?, node, address))
-        } else if thegiant_postgres::is_url(store) {
-            Ok(Member::new(Postgres::new(store, "jobs")?, node, address))
-        } else {
-            Err(mistake(NO_STORE))
-        }
+        let url = Secret {
+            option: "--cluster-store",
+            value: self.cluster_store.as_deref(),
+            file: self.cluster_store_file.as_deref(),
+            variable: "JOBS_CLUSTER_STORE_URL",
+        };
+        cluster_store::member(url.read()?.as_deref().unwrap_or(database), node, address)
     }
 }
 
@@ -209,8 +212,6 @@ impl Jobs<Partition> {
 }
 
 const NO_ADDRESS: &str = "--cluster-address: write the address that clients use for this instance, because --bind has none that they can use";
-const NO_STORE: &str =
-    "--cluster-store: expected etcd://HOST:PORT[,HOST:PORT...][/PREFIX] or postgres://USER@HOST/NAME";
 const NO_DATABASE: &str =
     "--cluster-node: the instances need a database that they share: --database postgres://USER@HOST/NAME";
 

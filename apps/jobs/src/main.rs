@@ -8,7 +8,7 @@
 //! - `queues`: the jobs and their queues, a plain data structure; `job`: one job
 //! - `schedules`: the schedules of all threads, and cron expressions
 //! - `options`: the options of `ADDJOB`, `CALLJOB` and `SCHEDULE`
-//! - `cluster`: several instances, which share a database
+//! - `cluster`: several instances, which share a database; `cluster_store`: the store in which they agree
 //! - `storage`: where the jobs are; `durability`: when replies and pushes may leave; `database`: the access to SQLite and
 //!   PostgreSQL
 //! - `wall_clock`: times that mean the same after a restart
@@ -18,6 +18,7 @@
 //! - `top`: the `jobs top` subcommand
 
 mod cluster;
+mod cluster_store;
 mod database;
 mod durability;
 mod inspection;

@@ -2,7 +2,7 @@
 
 mod api;
 mod failover;
-mod stores;
+pub(crate) mod stores;
 
 use std::collections::BTreeMap;
 

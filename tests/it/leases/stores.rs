@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use thegiant_cluster::{Etcd, MemoryStore, Postgres, Store, Swap};
+use thegiant_cluster::{ClientTls, Etcd, MemoryStore, Postgres, Store, Swap};
 
 use crate::support;
 
-fn run(test: impl Future<Output = ()>) {
+pub(crate) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(test);
 }
@@ -34,9 +34,8 @@ fn a_store_in_etcd_swaps() {
 #[test]
 fn a_store_in_etcd_knows_its_user() {
     let etcd = support::Etcd::start();
-    for arguments in ["user add root:secret", "user grant-role root root", "auth enable"] {
-        assert!(etcd.ctl().args(arguments.split(' ')).output().is_ok_and(|output| output.status.success()));
-    }
+    let set_up = |all: &[&str]| all.iter().for_each(|arguments| etcd.set_up(arguments));
+    set_up(&["user add root:secret", "user grant-role root root", "auth enable"]);
     run(async {
         let new = || Etcd::new([etcd.endpoint()], "/test/").expect("a valid endpoint");
         let error = new().list().await.expect_err("it needs a user").to_string();
@@ -44,6 +43,33 @@ fn a_store_in_etcd_knows_its_user() {
         let error = new().user("root", "wrong").list().await.expect_err("it is wrong").to_string();
         assert!(error.starts_with("etcd: etcdserver: authentication failed"), "{error}");
         check(new().user("root", "secret")).await;
+        let store = new().user("root", "secret");
+        store.list().await.expect("it answers");
+        // The tokens of all users end.
+        set_up(&["--user root:secret auth disable", "auth enable"]);
+        store.list().await.expect("the store gets another token");
+    });
+}
+
+#[test]
+fn a_user_of_etcd_needs_no_more_than_the_keys_with_the_prefix() {
+    let etcd = support::Etcd::start();
+    for arguments in [
+        "user add root:secret",
+        "user grant-role root root",
+        "role add shop",
+        "role grant-permission --prefix=true shop readwrite /test/",
+        "user add shop:password",
+        "user grant-role shop shop",
+        "auth enable",
+    ] {
+        etcd.set_up(arguments);
+    }
+    run(async {
+        let new = |prefix| Etcd::new([etcd.endpoint()], prefix).expect("a valid endpoint");
+        check(new("/test/").user("shop", "password")).await;
+        let error = new("/other/").user("shop", "password").list().await.expect_err("it may not").to_string();
+        assert_eq!(error, "etcd: etcdserver: permission denied");
     });
 }
 
@@ -70,10 +96,15 @@ fn mistakes_say_what_to_write() {
         let none: [&str; 0] = [];
         assert_eq!(Etcd::new(none, "").map_err(error).expect_err("no endpoint"), "etcd needs an endpoint");
         let wrong = Etcd::new(["a b"], "").map_err(error).expect_err("no address");
-        assert!(
-            wrong.starts_with("\"a b\" is no endpoint of etcd, such as http://10.0.0.1:2379: "),
-            "{wrong}"
-        );
+        assert_eq!(wrong, "\"a b\" is no endpoint of etcd: write http://HOST:PORT or https://HOST:PORT");
+        let wrong = Etcd::new(["http://me:secret@a:1"], "").map_err(error).expect_err("a user");
+        assert_eq!(wrong, "an endpoint of etcd has no user: set it with Etcd::user");
+        let wrong = Etcd::new(["http://a:1"], "").and_then(|store| store.tls(ClientTls::new()));
+        let wrong = wrong.map_err(error).expect_err("no encrypted endpoint");
+        assert_eq!(wrong, "TLS of etcd needs endpoints of the form https://HOST:PORT");
+        let store = Etcd::new(["http://127.0.0.1:1"], "").expect("a valid endpoint");
+        let refused = store.list().await.map_err(error).expect_err("no server is there");
+        assert!(refused.starts_with("etcd: Connection refused"), "{refused}");
         assert!(Postgres::new("mysql://db", "x").is_err());
         let store = Postgres::new("postgres://u@127.0.0.1:1/db", "x").expect("a valid URL");
         let refused = store.list().await.map_err(error).expect_err("no server is there");
@@ -85,7 +116,7 @@ fn mistakes_say_what_to_write() {
 }
 
 /// Checks what [`Store`] promises.
-async fn check(store: impl Store) {
+pub(crate) async fn check(store: impl Store) {
     let store = Arc::new(store);
     let swap = async |key: &str, expected, value: Option<&str>| {
         store.swap(key, expected, value).await.expect("the store answers")

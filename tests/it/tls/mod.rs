@@ -9,6 +9,7 @@ mod listener;
 mod postgres;
 mod reload;
 mod server_names;
+mod stores;
 mod typed_client;
 mod upstream;
 mod users;

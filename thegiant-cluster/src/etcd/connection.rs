@@ -1,35 +1,34 @@
 //! Calls of etcd over gRPC.
 
 use std::{
+    error::Error,
     io,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
 use prost::Message;
+use thegiant_tls::ClientTls;
 use tokio_stream::StreamExt;
 use tonic::{
-    Request, Status, Streaming,
+    Code, Request, Status, Streaming,
     client::Grpc,
     codegen::http::uri::PathAndQuery,
     metadata::{Ascii, MetadataValue},
-    transport::{Channel, Endpoint},
+    transport::Channel,
 };
 use tonic_prost::ProstCodec;
 
-use super::messages::{AuthenticateRequest, AuthenticateResponse};
-
-/// Time to connect to one endpoint.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Interval of the pings that find out that a connection is lost, and the time to answer them.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
+use super::{
+    endpoint::Endpoint,
+    messages::{AuthenticateRequest, AuthenticateResponse},
+};
 
 /// The endpoints of etcd, of which one is used at a time.
 pub(super) struct Connection {
+    endpoints: Vec<Endpoint>,
     channels: Vec<Channel>,
     current: AtomicUsize,
     user: Option<AuthenticateRequest>,
@@ -40,37 +39,58 @@ impl Connection {
     /// # Errors
     /// If an address is invalid, or if there is none.
     pub(super) fn new(endpoints: impl IntoIterator<Item = impl AsRef<str>>) -> io::Result<Self> {
-        let channel = |endpoint: &str| {
-            let mistake = |error| {
-                let text =
-                    format!("{endpoint:?} is no endpoint of etcd, such as http://10.0.0.1:2379: {error}");
-                io::Error::new(io::ErrorKind::InvalidInput, text)
-            };
-            let endpoint = Endpoint::from_shared(endpoint.to_owned()).map_err(mistake)?;
-            let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT).keep_alive_timeout(KEEP_ALIVE);
-            Ok(endpoint.http2_keep_alive_interval(KEEP_ALIVE).connect_lazy())
-        };
-        let channels = endpoints.into_iter().map(|endpoint| channel(endpoint.as_ref()));
-        let channels = channels.collect::<io::Result<Vec<_>>>()?;
-        if channels.is_empty() {
+        let endpoints = endpoints.into_iter().map(|endpoint| Endpoint::parse(endpoint.as_ref()));
+        let endpoints = endpoints.collect::<io::Result<Vec<_>>>()?;
+        if endpoints.is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "etcd needs an endpoint"));
         }
-        Ok(Connection { channels, current: AtomicUsize::new(0), user: None, token: Mutex::default() })
+        let channels = channels(&endpoints, &ClientTls::new())?;
+        Ok(Connection {
+            endpoints,
+            channels,
+            current: AtomicUsize::new(0),
+            user: None,
+            token: Mutex::default(),
+        })
     }
 
     pub(super) fn set_user(&mut self, name: String, password: String) {
         self.user = Some(AuthenticateRequest { name, password });
     }
 
+    /// # Errors
+    /// If a file is unusable, or if no endpoint has TLS.
+    pub(super) fn set_tls(&mut self, tls: &ClientTls) -> io::Result<()> {
+        if !self.endpoints.iter().any(Endpoint::is_encrypted) {
+            let mistake = "TLS of etcd needs endpoints of the form https://HOST:PORT";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, mistake));
+        }
+        self.channels = channels(&self.endpoints, tls)?;
+        Ok(())
+    }
+
     /// Calls a method. After an error, or if the call is given up, the next one uses another endpoint.
     pub(super) async fn call<Q, A>(&self, method: &'static str, request: Q) -> io::Result<A>
+    where
+        Q: Message + Clone + Send + Sync + 'static,
+        A: Message + Default + Send + Sync + 'static,
+    {
+        let answer = match self.try_call(method, request.clone()).await {
+            // The token of the user has expired.
+            Err(status) if status.code() == Code::Unauthenticated => self.try_call(method, request).await,
+            answer => answer,
+        };
+        answer.map_err(|status| described(&status))
+    }
+
+    async fn try_call<Q, A>(&self, method: &'static str, request: Q) -> Result<A, Status>
     where
         Q: Message + Send + Sync + 'static,
         A: Message + Default + Send + Sync + 'static,
     {
         let attempt = Attempt::new(self);
-        let request = self.with_token(Request::new(request), &attempt).await.map_err(described)?;
-        let answer = attempt.unary(method, request).await.map_err(described)?;
+        let request = self.with_token(Request::new(request), &attempt).await?;
+        let answer = attempt.unary(method, request).await?;
         std::mem::forget(attempt);
         Ok(answer)
     }
@@ -81,16 +101,24 @@ impl Connection {
         Q: Message + Send + Sync + 'static,
         A: Message + Default + Send + Sync + 'static,
     {
+        let answers = self.try_stream(method, request).await;
+        answers.map_err(|status| described(&status))
+    }
+
+    async fn try_stream<Q, A>(&self, method: &'static str, request: Q) -> Result<Streaming<A>, Status>
+    where
+        Q: Message + Send + Sync + 'static,
+        A: Message + Default + Send + Sync + 'static,
+    {
         let attempt = Attempt::new(self);
         // The stream ends when the requests do.
         let requests = tokio_stream::once(request).chain(tokio_stream::pending());
-        let requests = self.with_token(Request::new(requests), &attempt).await.map_err(described)?;
-        let mut grpc = attempt.grpc().await.map_err(described)?;
-        let codec = ProstCodec::default();
-        let answers = grpc.streaming(requests, PathAndQuery::from_static(method), codec).await;
-        let answers = answers.map_err(described)?.into_inner();
+        let requests = self.with_token(Request::new(requests), &attempt).await?;
+        let mut grpc = attempt.grpc().await?;
+        let answers =
+            grpc.streaming(requests, PathAndQuery::from_static(method), ProstCodec::default()).await?;
         std::mem::forget(attempt);
-        Ok(answers)
+        Ok(answers.into_inner())
     }
 
     /// Adds what etcd has to know, such as the token of the user.
@@ -162,6 +190,18 @@ impl Drop for Attempt<'_> {
     }
 }
 
-fn described(status: Status) -> io::Error {
-    io::Error::other(format!("etcd: {}", status.message()))
+fn channels(endpoints: &[Endpoint], tls: &ClientTls) -> io::Result<Vec<Channel>> {
+    endpoints.iter().map(|endpoint| endpoint.channel(tls)).collect()
+}
+
+/// Returns the error with its first cause, which says more than those around it.
+fn described(status: &Status) -> io::Error {
+    let mut cause: Option<&dyn Error> = status.source();
+    while let Some(next) = cause.and_then(Error::source) {
+        cause = Some(next);
+    }
+    io::Error::other(match cause {
+        Some(cause) => format!("etcd: {cause}"),
+        None => format!("etcd: {}", status.message()),
+    })
 }

@@ -1,9 +1,12 @@
 //! A store in etcd.
 
 mod connection;
+mod endpoint;
 mod messages;
 
 use std::{fmt, io, time::Duration};
+
+use thegiant_tls::ClientTls;
 
 use self::{
     connection::Connection,
@@ -40,10 +43,11 @@ pub struct Etcd {
 impl Etcd {
     /// Creates a store for the keys with a prefix. Connects later, to one endpoint at a time.
     ///
-    /// The prefix tells the members of different applications apart. The connection has no TLS.
+    /// An endpoint is `http://HOST:PORT`, or `https://HOST:PORT` for an encrypted connection. The prefix tells the members of different
+    /// applications apart.
     ///
     /// # Errors
-    /// If an endpoint is no address, or if there is none.
+    /// If an endpoint is no such address, or if there is none.
     ///
     /// # Panics
     /// Panics outside of an event loop.
@@ -54,11 +58,42 @@ impl Etcd {
         Ok(Etcd { connection: Connection::new(endpoints)?, prefix: prefix.into() })
     }
 
-    /// Sets the user and the password.
+    /// Sets the user and the password. The user needs the role to read and write the keys with the prefix.
+    ///
+    /// ```no_run
+    /// # use thegiant_cluster::Etcd;
+    /// # fn store(password: String) -> std::io::Result<Etcd> {
+    /// Ok(Etcd::new(["https://10.0.0.1:2379"], "/shop/")?.user("shop", password))
+    /// # }
+    /// ```
     #[must_use]
     pub fn user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
         self.connection.set_user(name.into(), password.into());
         self
+    }
+
+    /// Sets the certificates for endpoints with `https`: the authorities of the servers, and the certificate of the client.
+    ///
+    /// Without it, the certificates of the servers come from authorities that the operating system trusts. The files are read again for each
+    /// connection.
+    ///
+    /// ```no_run
+    /// use thegiant_cluster::{ClientTls, Etcd};
+    ///
+    /// # fn store() -> std::io::Result<Etcd> {
+    /// let tls = ClientTls::new().ca("/etc/shop/etcd-ca.crt").certificate("/etc/shop/shop.crt", "/etc/shop/shop.key");
+    /// Etcd::new(["https://10.0.0.1:2379", "https://10.0.0.2:2379"], "/shop/")?.tls(tls)
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If a file is unusable, or if no endpoint begins with `https`.
+    ///
+    /// # Panics
+    /// Panics outside of an event loop.
+    pub fn tls(mut self, tls: ClientTls) -> io::Result<Self> {
+        self.connection.set_tls(&tls)?;
+        Ok(self)
     }
 
     fn key(&self, key: &str) -> Vec<u8> {

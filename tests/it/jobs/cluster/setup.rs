@@ -57,7 +57,7 @@ fn no_jobs_stay_unseen_when_the_mode_changes() {
 fn a_store_has_a_url() {
     let error =
         refusal(&["--cluster-node", "a", "--database", "postgres://h/x", "--cluster-store", "h:2379"]);
-    let text = "jobs: --cluster-store: expected etcd://HOST:PORT[,HOST:PORT...][/PREFIX] or postgres://USER@HOST/NAME\n";
+    let text = "jobs: --cluster-store: expected etcd://HOST:PORT[,HOST:PORT...][/PREFIX], the same with etcds://, or postgres://USER@HOST/NAME\n";
     assert_eq!(error, text);
 }
 
@@ -75,6 +75,13 @@ fn instances_need_a_database_that_they_share() {
         error,
         "jobs: --database: several instances cannot share a file: use postgres://USER@HOST/NAME\n"
     );
+}
+
+#[test]
+fn the_address_of_a_standby_is_checked() {
+    let options = ["--cluster-node", "a", "--database", "postgres://h/x", "--cluster-sentinel", "work"];
+    let error = refusal(&[&options[..], &["--cluster-address", "nonsense"]].concat());
+    assert_eq!(error, "jobs: a has the address \"nonsense\": write HOST:PORT or [IPV6]:PORT\n");
 }
 
 #[test]
