@@ -21,7 +21,7 @@ use tokio_postgres::{
 pub use crate::tls::Encrypted;
 use crate::{ssl_options::SslOptions, tls::Connect};
 
-/// A connection, which has to run as a task of its own while its client is used.
+/// A connection. A task has to run it while its client is used.
 ///
 /// See [`Target::connect`] for an example.
 pub type Connection = tokio_postgres::Connection<Socket, Encrypted>;

@@ -31,8 +31,8 @@ fn a_store_in_etcd_uses_tls() {
         let unknown = "etcd: the peer's certificate is from an unknown authority";
         assert_eq!(error(with(ClientTls::new().ca(&other.ca))).await, unknown);
         assert_eq!(error(store()).await, unknown);
-        // Without a certificate of the client, and without TLS.
-        error(with(trusted())).await;
+        let refused = error(with(trusted())).await;
+        assert!(refused.starts_with("etcd: the peer re") && refused.contains("certificate"), "{refused}");
         let plain = etcd.endpoint().replace("https", "http");
         error(Etcd::new([plain], "/test/").expect("a valid endpoint")).await;
         let missing = store().tls(ClientTls::new().ca("/nothing")).expect_err("no such file").to_string();

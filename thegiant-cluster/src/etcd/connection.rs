@@ -44,10 +44,10 @@ impl Connection {
         if endpoints.is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "etcd needs an endpoint"));
         }
-        let channels = channels(&endpoints, &ClientTls::new())?;
+        let tls = ClientTls::new();
         Ok(Connection {
+            channels: endpoints.iter().map(|endpoint| endpoint.channel(&tls)).collect(),
             endpoints,
-            channels,
             current: AtomicUsize::new(0),
             user: None,
             token: Mutex::default(),
@@ -61,11 +61,13 @@ impl Connection {
     /// # Errors
     /// If a file is unusable, or if no endpoint has TLS.
     pub(super) fn set_tls(&mut self, tls: &ClientTls) -> io::Result<()> {
-        if !self.endpoints.iter().any(Endpoint::is_encrypted) {
+        let Some(address) = self.endpoints.iter().find_map(Endpoint::encrypted) else {
             let mistake = "TLS of etcd needs endpoints of the form https://HOST:PORT";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, mistake));
-        }
-        self.channels = channels(&self.endpoints, tls)?;
+        };
+        // Reads the files once, for the errors.
+        tls.connector(address)?;
+        self.channels = self.endpoints.iter().map(|endpoint| endpoint.channel(tls)).collect();
         Ok(())
     }
 
@@ -80,7 +82,7 @@ impl Connection {
             Err(status) if status.code() == Code::Unauthenticated => self.try_call(method, request).await,
             answer => answer,
         };
-        answer.map_err(|status| described(&status))
+        answer.map_err(|status| self.described(&status))
     }
 
     async fn try_call<Q, A>(&self, method: &'static str, request: Q) -> Result<A, Status>
@@ -102,7 +104,7 @@ impl Connection {
         A: Message + Default + Send + Sync + 'static,
     {
         let answers = self.try_stream(method, request).await;
-        answers.map_err(|status| described(&status))
+        answers.map_err(|status| self.described(&status))
     }
 
     async fn try_stream<Q, A>(&self, method: &'static str, request: Q) -> Result<Streaming<A>, Status>
@@ -144,6 +146,17 @@ impl Connection {
             request.metadata_mut().insert("token", token);
         }
         Ok(request)
+    }
+
+    /// Returns the error with its first cause, which says more than those around it.
+    fn described(&self, status: &Status) -> io::Error {
+        let mut cause: Option<&dyn Error> = status.source();
+        while let Some(next) = cause.and_then(Error::source) {
+            cause = Some(next);
+        }
+        let refusal = cause.and_then(|_| self.endpoints.iter().find_map(Endpoint::refusal));
+        let cause = refusal.or(cause.map(ToString::to_string));
+        io::Error::other(format!("etcd: {}", cause.as_deref().unwrap_or(status.message())))
     }
 
     fn token(&self) -> std::sync::MutexGuard<'_, Option<MetadataValue<Ascii>>> {
@@ -188,20 +201,4 @@ impl Drop for Attempt<'_> {
         let _ = self.connection.current.compare_exchange(old, next, Relaxed, Relaxed);
         *self.connection.token() = None;
     }
-}
-
-fn channels(endpoints: &[Endpoint], tls: &ClientTls) -> io::Result<Vec<Channel>> {
-    endpoints.iter().map(|endpoint| endpoint.channel(tls)).collect()
-}
-
-/// Returns the error with its first cause, which says more than those around it.
-fn described(status: &Status) -> io::Error {
-    let mut cause: Option<&dyn Error> = status.source();
-    while let Some(next) = cause.and_then(Error::source) {
-        cause = Some(next);
-    }
-    io::Error::other(match cause {
-        Some(cause) => format!("etcd: {cause}"),
-        None => format!("etcd: {}", status.message()),
-    })
 }

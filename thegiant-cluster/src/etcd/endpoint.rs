@@ -4,13 +4,17 @@ use std::{
     future::Future,
     io,
     pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
 
 use hyper_util::rt::TokioIo;
-use thegiant_tls::ClientTls;
-use tokio::net::TcpStream;
+use thegiant_tls::{ClientTls, explained};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
 use tokio_rustls::client::TlsStream;
 use tonic::{
     codegen::{Service, http::Uri},
@@ -31,6 +35,7 @@ pub(super) struct Endpoint {
     settings: transport::Endpoint,
     /// The host and the port, if the connection is encrypted.
     encrypted: Option<String>,
+    refusal: Refusal,
 }
 
 impl Endpoint {
@@ -52,22 +57,33 @@ impl Endpoint {
         let settings = transport::Endpoint::from_shared(format!("http://{address}")).map_err(|_| wrong())?;
         let settings = settings.connect_timeout(CONNECT_TIMEOUT).keep_alive_timeout(KEEP_ALIVE);
         let encrypted = (scheme == "https").then_some(address);
-        Ok(Endpoint { settings: settings.http2_keep_alive_interval(KEEP_ALIVE).origin(uri), encrypted })
+        Ok(Endpoint {
+            settings: settings.http2_keep_alive_interval(KEEP_ALIVE).origin(uri),
+            encrypted,
+            refusal: Refusal::default(),
+        })
     }
 
-    pub(super) fn is_encrypted(&self) -> bool {
-        self.encrypted.is_some()
+    /// Returns the host and the port, if the connection is encrypted.
+    pub(super) fn encrypted(&self) -> Option<&str> {
+        self.encrypted.as_deref()
     }
 
     /// Returns a channel, which connects when it is used.
-    ///
-    /// # Errors
-    /// If the connection is encrypted, and a file for it is unusable.
-    pub(super) fn channel(&self, tls: &ClientTls) -> io::Result<Channel> {
-        let Some(address) = &self.encrypted else { return Ok(self.settings.connect_lazy()) };
-        let tls = tls.clone().application_protocol("h2");
-        tls.connector(address)?;
-        Ok(self.settings.connect_with_connector_lazy(Encrypted { tls, address: address.clone() }))
+    pub(super) fn channel(&self, tls: &ClientTls) -> Channel {
+        match &self.encrypted {
+            None => self.settings.connect_lazy(),
+            Some(address) => {
+                let tls = tls.clone().application_protocol("h2");
+                let (address, refusal) = (address.clone(), self.refusal.clone());
+                self.settings.connect_with_connector_lazy(Connector { tls, address, refusal })
+            }
+        }
+    }
+
+    /// Returns the reason why the server has ended the last connection, if it has said so.
+    pub(super) fn refusal(&self) -> Option<String> {
+        self.refusal.take()
     }
 }
 
@@ -75,14 +91,29 @@ fn mistake(text: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
-/// Opens encrypted connections to one endpoint.
-struct Encrypted {
-    tls: ClientTls,
-    address: String,
+/// The reason why a server has ended an encrypted connection. tonic says only that it was closed.
+#[derive(Clone, Default)]
+struct Refusal(Arc<Mutex<Option<String>>>);
+
+impl Refusal {
+    fn set(&self, reason: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+    }
+
+    fn take(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
-impl Service<Uri> for Encrypted {
-    type Response = TokioIo<TlsStream<TcpStream>>;
+/// Opens encrypted connections to one endpoint.
+struct Connector {
+    tls: ClientTls,
+    address: String,
+    refusal: Refusal,
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Encrypted>;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
 
@@ -93,10 +124,52 @@ impl Service<Uri> for Encrypted {
     /// Reads the files again, so that certificates can be renewed.
     fn call(&mut self, _: Uri) -> Self::Future {
         let (connector, address) = (self.tls.connector(&self.address), self.address.clone());
+        let refusal = self.refusal.clone();
+        refusal.take();
         Box::pin(async move {
             let socket = TcpStream::connect(&address).await?;
             socket.set_nodelay(true)?;
-            connector?.connect(socket).await.map(TokioIo::new)
+            let stream = connector?.connect(socket).await?;
+            Ok(TokioIo::new(Encrypted { stream, refusal }))
         })
+    }
+}
+
+/// An encrypted connection. A server that wants another certificate says so after the handshake.
+struct Encrypted {
+    stream: TlsStream<TcpStream>,
+    refusal: Refusal,
+}
+
+impl AsyncRead for Encrypted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        read.map_err(|error| {
+            let error = explained(error);
+            self.refusal.set(error.to_string());
+            error
+        })
+    }
+}
+
+impl AsyncWrite for Encrypted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

@@ -28,7 +28,7 @@ impl Connection {
     }
 }
 
-/// Returns the flags of a command. One of a proxy or a fallback writes, unless it is known as a read.
+/// Returns the flags of a command. A command of a proxy or a fallback counts as a write, unless it is a read of Redis.
 fn flags_of(command: &Spec, name: &[u8]) -> Flags {
     let has_flags = !command.flags.contains(Flags::FORWARDED) && !command.flags.contains(Flags::ANY_NAME);
     if has_flags || is_read_of_redis(name) { command.flags } else { command.flags.union(Flags::WRITE) }
