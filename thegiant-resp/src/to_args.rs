@@ -1,6 +1,6 @@
 //! Writes values as the arguments of a request.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, io::Write as _, iter, mem, ops::Range};
 
 use bytes::Bytes;
 
@@ -15,14 +15,20 @@ use bytes::Bytes;
 /// ```
 #[derive(Clone, Debug)]
 pub struct RequestBuilder {
-    words: usize,
-    /// The words, or the reason why one of them cannot be written.
-    encoded: Result<Vec<u8>, String>,
+    /// The bytes of all words, one after another.
+    bytes: Vec<u8>,
+    /// The end of each word.
+    ends: Vec<usize>,
+    /// The reason why a word cannot be written.
+    error: Option<String>,
 }
+
+/// Room for the words of most requests.
+const CAPACITY: usize = 64;
 
 impl Default for RequestBuilder {
     fn default() -> Self {
-        RequestBuilder { words: 0, encoded: Ok(Vec::new()) }
+        RequestBuilder { bytes: Vec::with_capacity(CAPACITY), ends: Vec::new(), error: None }
     }
 }
 
@@ -39,12 +45,8 @@ impl RequestBuilder {
 
     /// Appends one word.
     pub fn word(&mut self, word: &[u8]) -> &mut Self {
-        self.words += 1;
-        if let Ok(encoded) = &mut self.encoded {
-            encoded.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-            encoded.extend_from_slice(word);
-            encoded.extend_from_slice(b"\r\n");
-        }
+        self.bytes.extend_from_slice(word);
+        self.ends.push(self.bytes.len());
         self
     }
 
@@ -65,35 +67,39 @@ impl RequestBuilder {
     /// assert_eq!(request.to_vec(), b"");
     /// ```
     pub fn fail(&mut self, reason: impl fmt::Display) -> &mut Self {
-        if self.encoded.is_ok() {
-            self.encoded = Err(reason.to_string());
-        }
+        self.error.get_or_insert_with(|| reason.to_string());
         self
     }
 
     /// Returns the first reason why the request is unusable.
     #[must_use]
     pub fn error(&self) -> Option<&str> {
-        self.encoded.as_ref().err().map(String::as_str)
+        self.error.as_deref()
     }
 
     /// Returns the number of words.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.words
+        self.ends.len()
     }
 
     /// Whether the request has no words. Servers do not reply to such a request.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.words == 0
+        self.ends.is_empty()
     }
 
     /// Appends the encoded request to `out`; nothing if it has [failed](Self::fail).
     pub fn append_to(&self, out: &mut Vec<u8>) {
-        if let Ok(encoded) = &self.encoded {
-            out.extend_from_slice(format!("*{}\r\n", self.words).as_bytes());
-            out.extend_from_slice(encoded);
+        if self.error.is_some() {
+            return;
+        }
+        out.reserve(self.bytes.len() + HEADER_LEN * (1 + self.len()));
+        append_header(out, '*', self.len());
+        for word in self.spans() {
+            append_header(out, '$', word.len());
+            out.extend_from_slice(&self.bytes[word]);
+            out.extend_from_slice(b"\r\n");
         }
     }
 
@@ -104,6 +110,41 @@ impl RequestBuilder {
         self.append_to(&mut out);
         out
     }
+
+    /// Returns the words, which share one buffer.
+    ///
+    /// ```
+    /// use thegiant_resp::RequestBuilder;
+    ///
+    /// let mut request = RequestBuilder::new("EXPIRE key");
+    /// request.arg(&60);
+    /// assert_eq!(request.into_words().unwrap(), ["EXPIRE", "key", "60"]);
+    /// ```
+    ///
+    /// # Errors
+    /// The reason why the request has [failed](Self::fail).
+    pub fn into_words(mut self) -> Result<Vec<Bytes>, String> {
+        if let Some(reason) = self.error {
+            return Err(reason);
+        }
+        let bytes = Bytes::from(mem::take(&mut self.bytes));
+        Ok(self.spans().map(|word| bytes.slice(word)).collect())
+    }
+
+    /// Returns the place of each word in the bytes.
+    fn spans(&self) -> impl Iterator<Item = Range<usize>> {
+        let starts = iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| start..*end)
+    }
+}
+
+/// The length of the longest header in most requests, and of the end of a word.
+const HEADER_LEN: usize = 8;
+
+/// Appends the number of words, or the length of a word.
+fn append_header(out: &mut Vec<u8>, kind: char, number: usize) {
+    // Writing to a vector does not fail.
+    let _ = write!(out, "{kind}{number}\r\n");
 }
 
 /// A value that a client sends as one argument, or as several.
@@ -254,6 +295,7 @@ mod tests {
         let mut request = RequestBuilder::new("SET key");
         request.fail("first").word(b"more").fail("second");
         assert_eq!((request.error(), request.to_vec().as_slice()), (Some("first"), &b""[..]));
+        assert_eq!(request.into_words(), Err("first".to_owned()));
         assert_eq!(RequestBuilder::new("GET").error(), None);
     }
 }

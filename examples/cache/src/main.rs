@@ -63,7 +63,7 @@ impl Cache {
             self.entries.insert(key.clone(), Entry::Reading(read));
         }
         let (redis, name) = (self.redis.clone(), key.clone());
-        let reply = async move { redis.call([&b"GET"[..], &name]).await };
+        let reply = async move { redis.call(("GET", name)).await };
         Box::pin(reply.into_actor(self).map(move |reply, cache, _| {
             // If the key has changed meanwhile, this may be the old value.
             if matches!(cache.entries.get(&key), Some(Entry::Reading(latest)) if *latest == read) {

@@ -29,7 +29,7 @@ impl Front {
     #[command("VISIT", write)]
     fn visit(&self, page: String) -> ResponseFuture<Result<Value, CallError>> {
         let redis = self.redis.clone();
-        Box::pin(async move { redis.call(["INCR", &format!("visits:{page}")]).await })
+        Box::pin(async move { redis.call(("INCR", format!("visits:{page}"))).await })
     }
 }
 

@@ -58,7 +58,7 @@ impl Cache {
             return MaybeFuture::Now(Ok(value.clone()));
         }
         let (redis, name, changes) = (self.redis.clone(), key.clone(), self.changes);
-        let reply = async move { redis.call([&b"GET"[..], &name]).await };
+        let reply = async move { redis.call(("GET", name)).await };
         MaybeFuture::later_then(reply, move |reply, cache: &mut Self, _| {
             if let (true, Ok(value)) = (cache.is_tracking && cache.changes == changes, &reply) {
                 cache.values.insert(key, value.clone());

@@ -6,6 +6,7 @@ use actix::ResponseFuture;
 use thegiant::{
     prelude::*,
     proxy::{CallError, Upstream, UpstreamHandle},
+    resp::{RequestBuilder, ToArgs},
 };
 
 use super::server::{converse, proxy};
@@ -85,6 +86,30 @@ impl Front {
             redis.call(["INCR", &key]).await
         })
     }
+}
+
+/// A value that no request can contain.
+struct Broken;
+
+impl ToArgs for Broken {
+    fn to_args(&self, out: &mut RequestBuilder) {
+        out.fail("it is broken");
+    }
+}
+
+#[thegiant::test]
+async fn a_call_takes_values_of_any_type() {
+    let redis = Process::redis(&[]);
+    let handle = Upstream::new(redis.address()).start();
+    assert_eq!(handle.call(("SET", Key("n"), 41)).await, Ok(Value::simple("OK")));
+    assert_eq!(handle.call(["INCR", "n"]).await, Ok(Value::Integer(42)));
+    assert_eq!(handle.call("PING").await, Ok(Value::simple("PONG")));
+    let error = Error::err("the request cannot be sent: it is broken");
+    assert_eq!(handle.call(("SET", "n", Broken)).await, Err(CallError::NotSent(error)));
+    assert_eq!(
+        handle.call(None::<&str>).await,
+        Err(CallError::NotSent(Error::err("a command needs a name")))
+    );
 }
 
 /// Serves the actor and the proxy.

@@ -19,6 +19,7 @@ use crate::{
         conn::{AllUpstreamStats, CallError},
         wire::{CommandKind, Words, kind_of_words},
     },
+    resp::{RequestBuilder, ToArgs},
 };
 
 /// A handle to a running proxy, for one [`Upstream`](crate::proxy::Upstream) or several. It is cheap to clone.
@@ -52,20 +53,23 @@ impl UpstreamHandle {
     ///     #[command("VISIT", write)]
     ///     fn visit(&self, page: String) -> actix::ResponseFuture<Result<Value, CallError>> {
     ///         let redis = self.redis.clone();
-    ///         Box::pin(async move { redis.call(["HINCRBY", "visits", &page, "1"]).await })
+    ///         Box::pin(async move { redis.call(("HINCRBY", "visits", page, 1)).await })
     ///     }
     /// }
     /// ```
     ///
-    /// Other clients share the connection. So this method refuses commands that change the state of a
+    /// The words are those of a [`ToArgs`]: an array, or a tuple of strings and numbers. Other clients share the connection. So this method refuses commands that change the state of a
     /// connection, such as `SELECT` and `MULTI`, and blocking commands, such as `BLPOP`.
     ///
     /// # Errors
     /// If the upstream replies with an error, or no reply comes. The variants of [`CallError`] say whether the upstream
     /// may have run the command.
-    pub async fn call<W: AsRef<[u8]>>(&self, words: impl IntoIterator<Item = W>) -> Result<Value, CallError> {
-        let words = words.into_iter().map(|word| Bytes::copy_from_slice(word.as_ref()));
-        let words: Vec<Bytes> = words.collect();
+    pub async fn call(&self, words: impl ToArgs) -> Result<Value, CallError> {
+        let mut request = RequestBuilder::default();
+        request.arg(&words);
+        let words = request.into_words().map_err(|reason| {
+            CallError::NotSent(Error::err(format_args!("the request cannot be sent: {reason}")))
+        })?;
         let Some(name) = words.first() else { return Err(CallError::NotSent(NO_WORDS)) };
         if kind_of_words(Words::Own(&words)) != CommandKind::Plain {
             let name = String::from_utf8_lossy(name).to_uppercase();
