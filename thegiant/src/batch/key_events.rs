@@ -61,7 +61,7 @@ pub enum EventClass {
 ///         let mut removed = 0;
 ///         for key in keys {
 ///             if self.0.remove(*key).is_some() {
-///                 events.add(EventClass::Generic, "del", client.db(), *key);
+///                 events.add(EventClass::Generic, "del", client.db(), key);
 ///                 removed += 1;
 ///             }
 ///         }
@@ -90,9 +90,10 @@ impl KeyEvents {
     ///
     /// It costs a comparison while nobody observes keys.
     #[inline]
-    pub fn add(&mut self, class: EventClass, event: &'static str, db: u16, key: &[u8]) {
+    pub fn add(&mut self, class: EventClass, event: &'static str, db: u16, key: impl AsRef<[u8]>) {
         if self.is_observed {
-            self.added.push(KeyEvent::Key { class, event, db, key: Bytes::copy_from_slice(key) });
+            let key = Bytes::copy_from_slice(key.as_ref());
+            self.added.push(KeyEvent::Key { class, event, db, key });
         }
     }
 

@@ -31,6 +31,17 @@ use crate::{
 /// assert_eq!(values.get(*key), Some(&1));
 /// ```
 ///
+/// Methods that take any bytes take a key, for example [`PubSub::publish`](crate::PubSub::publish) and
+/// [`Keyspace::modified`](crate::Keyspace::modified). A channel with the name of a key belongs to the tenant that has the key:
+///
+/// ```
+/// use thegiant::{Key, PubSub};
+///
+/// fn sold(channels: &PubSub, lot: &Key, price: u64) {
+///     channels.publish(lot, price.to_string());
+/// }
+/// ```
+///
 /// A key of text or of a number can be written:
 ///
 /// ```
@@ -72,6 +83,12 @@ impl From<Key<Bytes>> for Bytes {
 impl From<Key<String>> for String {
     fn from(key: Key<String>) -> String {
         key.0
+    }
+}
+
+impl<T: AsRef<[u8]>> AsRef<[u8]> for Key<T> {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_ref()
     }
 }
 
