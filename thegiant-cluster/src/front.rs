@@ -45,6 +45,23 @@ impl Front {
         Front::Standby(Arc::new(Standby { server, sentinel, name, state }))
     }
 
+    /// Checks that the server is the only instance of the topology that its member has all keys in.
+    ///
+    /// # Errors
+    /// If the server is another instance of its cluster, or of none.
+    pub(crate) fn check(&self, own: &Topology) -> io::Result<()> {
+        match self {
+            Front::Cluster { server, .. } if !server.is_instance_of(own)? => {
+                let mistake = format!(
+                    "the server is not the instance {:?} of its cluster: give Cluster::member the name of the member",
+                    own.owner(0).name()
+                );
+                Err(io::Error::new(io::ErrorKind::InvalidInput, mistake))
+            }
+            Front::Cluster { .. } | Front::Standby(_) => Ok(()),
+        }
+    }
+
     /// Serves these partitions, and no others.
     ///
     /// # Errors

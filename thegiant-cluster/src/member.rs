@@ -128,7 +128,7 @@ impl Member {
     /// partitions and gives them to other members, which need not wait for the end of its lease. Then the server stops.
     ///
     /// # Errors
-    /// If the server fails, if a partition cannot be [opened](Partitions::open), if another process runs with the same name, or if the
+    /// If the server fails, if its cluster has another name for it, if a partition cannot be [opened](Partitions::open), if another process runs with the same name, or if the
     /// store has another number of partitions. A store that cannot be reached is no error: the member tries again, and does not serve
     /// without a lease.
     pub async fn run(self, server: Server, partitions: impl Partitions) -> io::Result<()> {
@@ -137,6 +137,7 @@ impl Member {
         let settings = self.settings(&own)?;
         let handle = server.handle();
         let front = self.front(handle.clone(), &own);
+        front.check(&own)?;
         front.serve(&BTreeSet::new())?;
         let driver = Driver::new(settings, Arc::clone(store), partitions, front, members.clone());
         let (leave, told_to_leave) = oneshot::channel();

@@ -278,6 +278,15 @@ fn wrong_settings_are_errors() {
     let result = System::new().block_on(async {
         let server = Server::new(App::new).cluster(Cluster::member("a"))?.bind(ANY_PORT)?;
         let state = State { opened: Opened::default(), wrong: None };
+        Member::new(MemoryStore::new(), "b", "10.0.0.1:1").run(server, state).await
+    });
+    assert_eq!(
+        result.expect_err("the names differ").to_string(),
+        "the server is not the instance \"b\" of its cluster: give Cluster::member the name of the member"
+    );
+    let result = System::new().block_on(async {
+        let server = Server::new(App::new).cluster(Cluster::member("a"))?.bind(ANY_PORT)?;
+        let state = State { opened: Opened::default(), wrong: None };
         Member::new(MemoryStore::new(), "a", ":6380").run(server, state).await
     });
     assert_eq!(

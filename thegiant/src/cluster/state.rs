@@ -128,6 +128,11 @@ impl ClusterState {
         Arc::clone(&self.lock())
     }
 
+    /// Returns whether a topology has the own instance.
+    pub(crate) fn is_in(&self, topology: &Topology) -> bool {
+        topology.find(&self.own).is_some()
+    }
+
     /// Waits for the next view.
     pub(super) fn changed(&self) -> Notified<'_> {
         self.changed.notified()

@@ -118,6 +118,25 @@ impl ServerHandle {
         self.cluster()?.set_topology(topology)
     }
 
+    /// Returns whether a topology has the instance of a [cluster](crate::Server::cluster) that this server is.
+    ///
+    /// ```
+    /// use thegiant::{cluster::{Cluster, Topology}, prelude::*};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let server = Server::new(App::new).cluster(Cluster::member("a"))?;
+    /// let topology = Topology::builder(1).instance("b", "10.0.0.2:6380", [0..=16383]).build()?;
+    /// assert!(!server.handle().is_instance_of(&topology)?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the server is no instance of a cluster.
+    pub fn is_instance_of(&self, topology: &Topology) -> Result<bool, TopologyError> {
+        Ok(self.cluster()?.is_in(topology))
+    }
+
     /// Sets whether an instance of a [cluster](crate::Server::cluster) serves its slots.
     ///
     /// If it does not, it replies `-CLUSTERDOWN Hash slot not served` to commands with keys of its slots. A program that holds a lease on the slots
