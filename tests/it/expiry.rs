@@ -7,7 +7,7 @@ use std::{
 
 use actix_rt::System;
 use thegiant::{
-    DebugAccess, Expire, Keyspace, Server, now,
+    DebugAccess, Expire, ExpiringMap, Keyspace, Seconds, Server, now,
     prelude::*,
     test::{TestClient, TestServer},
 };
@@ -187,5 +187,47 @@ fn nothing_expires_while_clients_are_paused() {
         assert_eq!(count(&mut client).await, Value::Integer(1));
         operator.call(["CLIENT", "UNPAUSE"]).await;
         assert_eq!(count(&mut client).await, Value::Integer(0));
+    });
+}
+
+/// An actor with two maps, whose keys it names in the attribute.
+struct Maps {
+    leases: ExpiringMap<Bytes, ()>,
+    tokens: ExpiringMap<Bytes, ()>,
+}
+
+impl Actor for Maps {
+    type Context = Context<Self>;
+}
+
+#[commands(expire(leases, tokens))]
+impl Maps {
+    /// Sets a key of both maps, in the second one for twice the time.
+    #[command("SET", write)]
+    fn set(&mut self, key: Key, time: Seconds) {
+        self.leases.insert_for(key.0.clone(), (), time.0);
+        self.tokens.insert_for(key.into(), (), 2 * time.0);
+    }
+
+    /// Returns the numbers of keys, including those that have expired.
+    #[command("COUNT", readonly)]
+    fn count(&self) -> Vec<usize> {
+        vec![self.leases.len(), self.tokens.len()]
+    }
+}
+
+#[test]
+fn the_attribute_names_the_fields_whose_keys_expire() {
+    System::new().block_on(async {
+        let app = App::new();
+        let [leases, tokens] = [(); 2].map(|()| ExpiringMap::new(app.keyspace()));
+        let server = TestServer::start(app.mount(Maps { leases, tokens }.start()));
+        let mut client = server.connect();
+        client.call(["SET", "key", "10"]).await;
+        time::pause();
+        for (seconds, counts) in [(9, [1, 1]), (2, [0, 1]), (10, [0, 0])] {
+            time::advance(Duration::from_secs(seconds)).await;
+            assert_eq!(count(&mut client).await, Value::Array(counts.map(Value::Integer).into()));
+        }
     });
 }

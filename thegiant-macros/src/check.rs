@@ -33,9 +33,9 @@ pub(crate) fn block(block: &Block<'_>, mistakes: &mut Mistakes) {
     }
     if block.attr.rows.is_some() {
         let words = [
-            (&block.attr.group_commit, "group_commit"),
-            (&block.attr.expire, "expire"),
-            (&block.attr.prefetch, "prefetch"),
+            (block.attr.group_commit.as_ref(), "group_commit"),
+            (block.attr.expire.as_ref().map(|expire| &expire.word), "expire"),
+            (block.attr.prefetch.as_ref(), "prefetch"),
         ];
         for (word, name) in words {
             let text =

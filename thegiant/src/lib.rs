@@ -824,7 +824,8 @@ pub use thegiant_macros::command;
 /// - `rows = STRINGS` names the constant for the rows of this block.
 /// - `include(STRINGS, KEYS)` adds the rows of other blocks.
 /// - `group_commit` holds the replies of the actor back until it has committed; see [`GroupCommit`].
-/// - `expire` removes keys whose time is over; see [`Expire`].
+/// - `expire(values)` removes the keys of a field whose time is over, and `expire` those of an actor that implements [`Expire`]. It
+///   names several fields as `expire(values, tokens)`.
 /// - `prefetch` looks up the keys of several requests before they run; see [`Prefetch`].
 /// - `client` generates a typed client, `StoreClient` for `Store`, and `client = "Name"` one of another name. The crate
 ///   `thegiant-client` has its connection, and documents its types. In a block with `rows`, the word adds the methods of that
@@ -1076,13 +1077,13 @@ pub mod prelude {
     };
 }
 
-/// Items that generated code names. They are not part of the public API.
 /// Functions for the fuzz targets of the repository.
 #[cfg(fuzzing)]
 pub mod fuzzing {
     pub use crate::acl::fuzzing::rules as acl_rules;
 }
 
+/// Items that generated code names. They are not part of the public API.
 #[doc(hidden)]
 pub mod __private {
     pub use actix::{Actor, Context, Handler, ResponseFuture};

@@ -2,7 +2,7 @@
 //!
 //! This example shows tests without sockets, and a test in which a timeout of an hour passes at once.
 
-use thegiant::{Expire, ExpiringMap, Seconds, prelude::*};
+use thegiant::{ExpiringMap, Seconds, prelude::*};
 
 /// Locks that expire.
 struct Locks {
@@ -13,7 +13,7 @@ impl Actor for Locks {
     type Context = Context<Self>;
 }
 
-#[commands(expire)]
+#[commands(expire(held))]
 impl Locks {
     /// Takes a lock. Returns 0 if it is taken already.
     #[command("LOCK", write)]
@@ -23,16 +23,6 @@ impl Locks {
             self.held.insert_for(name.into(), (), time.0);
         }
         is_free
-    }
-}
-
-impl Expire for Locks {
-    fn first_deadline(&self) -> Option<i64> {
-        self.held.first_deadline()
-    }
-
-    fn remove_expired(&mut self, limit: usize) -> usize {
-        self.held.remove_expired(limit)
     }
 }
 

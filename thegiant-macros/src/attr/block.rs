@@ -1,7 +1,10 @@
-//! `#[commands(group = "…", rows = NAME, include(NAME, …), group_commit, expire, prefetch, client, cfg(…))]`.
+//! `#[commands(group = "…", rows = NAME, include(NAME, …), group_commit, expire(FIELD, …), prefetch, client, cfg(…))]`.
 
 use proc_macro2::TokenStream;
-use syn::{Ident, LitStr, Path, Result, Token, meta::ParseNestedMeta, parse::Parser, punctuated::Punctuated};
+use syn::{
+    Ident, LitStr, Member, Path, Result, Token, meta::ParseNestedMeta, parse::Parser, punctuated::Punctuated,
+    token::Paren,
+};
 
 use crate::mistakes::Mistakes;
 
@@ -17,13 +20,20 @@ pub(crate) struct BlockAttr {
     /// The word `group_commit`, if present.
     pub(crate) group_commit: Option<Path>,
     /// The word `expire`, if present.
-    pub(crate) expire: Option<Path>,
+    pub(crate) expire: Option<ExpireAttr>,
     /// The word `prefetch`, if present.
     pub(crate) prefetch: Option<Path>,
     /// The word `client`, if present.
     pub(crate) client: Option<ClientAttr>,
     /// The condition for the methods and their rows, but not for the client.
     pub(crate) cfg: Option<TokenStream>,
+}
+
+/// `expire`, or `expire(FIELD, …)`.
+pub(crate) struct ExpireAttr {
+    pub(crate) word: Path,
+    /// The fields that implement `Expire`. If there are none, the actor implements it.
+    pub(crate) fields: Vec<Member>,
 }
 
 /// `client`, or `client = "Name"`.
@@ -53,7 +63,7 @@ impl BlockAttr {
         } else if meta.path.is_ident("group_commit") {
             self.group_commit = Some(meta.path.clone());
         } else if meta.path.is_ident("expire") {
-            self.expire = Some(meta.path.clone());
+            self.expire = Some(ExpireAttr { word: meta.path.clone(), fields: fields(meta)? });
         } else if meta.path.is_ident("prefetch") {
             self.prefetch = Some(meta.path.clone());
         } else if meta.path.is_ident("cfg") {
@@ -72,4 +82,17 @@ impl BlockAttr {
         }
         Ok(())
     }
+}
+
+/// Reads the fields in parentheses, if there are parentheses.
+fn fields(meta: &ParseNestedMeta<'_>) -> Result<Vec<Member>> {
+    if !meta.input.peek(Paren) {
+        return Ok(Vec::new());
+    }
+    let fields;
+    syn::parenthesized!(fields in meta.input);
+    if fields.is_empty() {
+        return Err(fields.error("name the fields that are an `ExpiringMap`: `expire(values)`"));
+    }
+    Ok(Punctuated::<Member, Token![,]>::parse_terminated(&fields)?.into_iter().collect())
 }

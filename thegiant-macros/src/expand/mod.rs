@@ -12,7 +12,7 @@ use syn::{
 };
 
 use crate::{
-    attr::{BlockAttr, is_key},
+    attr::{BlockAttr, ExpireAttr, is_key},
     check,
     mistakes::Mistakes,
     model::{Block, cfgs, is_command},
@@ -143,17 +143,12 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
         }
         None => without(ty, "GroupCommit", "GROUP_COMMIT", "group_commit"),
     };
-    // The span makes rustc report a missing `Expire` at this word.
-    let expires = block.attr.expire.as_ref().map(|expire| {
-        quote_spanned! {expire.span()=>
-            fn remove_expired(&mut self, keyspace: &::thegiant::Keyspace) -> bool {
-                ::thegiant::__private::remove_expired(self, keyspace)
-            }
-        }
-    });
+    let expires = block.attr.expire.as_ref().map(remove_expired);
+    let without_expire = without(ty, "Expire", "EXPIRE", "expire");
     let has_expire = match &block.attr.expire {
-        Some(_) => quote!(true),
-        None => without(ty, "Expire", "EXPIRE", "expire"),
+        Some(ExpireAttr { fields, .. }) if fields.is_empty() => quote!(true),
+        Some(_) => quote!(!#without_expire),
+        None => without_expire,
     };
     let prefetches = block.attr.prefetch.as_ref().map(|prefetch| {
         quote_spanned! {prefetch.span()=>
@@ -219,6 +214,23 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
             ) {
                 match message {}
             }
+        }
+    }
+}
+
+/// Generates the method that removes the expired keys of the actor, or those of its fields.
+fn remove_expired(ExpireAttr { word, fields }: &ExpireAttr) -> TokenStream {
+    // The spans make rustc report a missing `Expire` at the word or at the field.
+    let of_actor = fields
+        .is_empty()
+        .then(|| quote_spanned!(word.span()=> ::thegiant::__private::remove_expired(self, keyspace)));
+    let of_fields = fields.iter().map(|field| {
+        quote_spanned!(field.span()=> ::thegiant::__private::remove_expired(&mut self.#field, keyspace))
+    });
+    let removed = of_actor.into_iter().chain(of_fields);
+    quote! {
+        fn remove_expired(&mut self, keyspace: &::thegiant::Keyspace) -> bool {
+            #(#removed)|*
         }
     }
 }

@@ -5,7 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::Keyspace;
 use crate::clock::now;
 
-/// An actor whose keys expire. `#[commands(expire)]` requires this trait.
+/// Keys that expire, in a field of an actor or in the actor.
+///
+/// `#[commands(expire(field))]` names the field. `#[commands(expire)]` requires that the actor itself implements the trait.
 ///
 /// Before the actor runs a batch, it removes the keys whose time is over, so a command finds none. It also does
 /// so ten times a second without any command. While an actor runs a batch, time stands still: [`now`] returns the
@@ -13,10 +15,10 @@ use crate::clock::now;
 /// `EXEC` fails if a watched key has expired. During `CLIENT PAUSE`, and after
 /// `DEBUG SET-ACTIVE-EXPIRE 0`, keys are not removed.
 ///
-/// An [`ExpiringMap`](crate::ExpiringMap) has both methods, so that an actor only calls them:
+/// An [`ExpiringMap`](crate::ExpiringMap) implements this trait:
 ///
 /// ```
-/// use thegiant::{Expire, ExpiringMap, Milliseconds, prelude::*};
+/// use thegiant::{ExpiringMap, Milliseconds, prelude::*};
 ///
 /// struct Store {
 ///     values: ExpiringMap<Bytes, Bytes>,
@@ -26,7 +28,7 @@ use crate::clock::now;
 ///     type Context = Context<Self>;
 /// }
 ///
-/// #[commands(expire)]
+/// #[commands(expire(values))]
 /// impl Store {
 ///     /// Sets the value of a key for some time.
 ///     #[command("LEASE", write)]
@@ -40,21 +42,53 @@ use crate::clock::now;
 ///         self.values.get(*key)
 ///     }
 /// }
+/// ```
 ///
-/// impl Expire for Store {
+/// An actor with a store of another kind, such as a database, implements it itself, and `#[commands(expire)]` names no field:
+///
+/// ```
+/// use std::collections::BTreeSet;
+/// use thegiant::{Expire, now, prelude::*};
+///
+/// struct Leases {
+///     deadlines: BTreeSet<(i64, Bytes)>,
+///     keyspace: Keyspace,
+/// }
+///
+/// impl Actor for Leases {
+///     type Context = Context<Self>;
+/// }
+///
+/// #[commands(expire)]
+/// impl Leases {
+///     /// Returns the number of leases.
+///     #[command("LEASES", readonly)]
+///     fn count(&self) -> usize {
+///         self.deadlines.len()
+///     }
+/// }
+///
+/// impl Expire for Leases {
 ///     fn first_deadline(&self) -> Option<i64> {
-///         self.values.first_deadline()
+///         self.deadlines.first().map(|(deadline, _)| *deadline)
 ///     }
 ///
 ///     fn remove_expired(&mut self, limit: usize) -> usize {
-///         self.values.remove_expired(limit)
+///         let mut removed = 0;
+///         while removed < limit && self.first_deadline().is_some_and(|deadline| deadline < now()) {
+///             if let Some((deadline, key)) = self.deadlines.pop_first() {
+///                 self.keyspace.expired(0, key, deadline);
+///             }
+///             removed += 1;
+///         }
+///         removed
 ///     }
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not implement `Expire`",
     label = "`#[commands(expire)]` needs `impl Expire for {Self}`",
-    note = "keep the keys in an `ExpiringMap`, which has both methods of `Expire`"
+    note = "keep the keys in a field that is an `ExpiringMap`, and name it: `#[commands(expire(values))]`"
 )]
 pub trait Expire {
     /// Returns the deadline of the key that expires first, or an earlier time, or `None` if no key expires.
@@ -74,11 +108,11 @@ pub trait Expire {
 const LIMIT: usize = 1000;
 
 /// Removes expired keys. Returns whether there may be more of them. `#[commands(expire)]` calls this.
-pub fn remove_expired<A: Expire>(actor: &mut A, keyspace: &Keyspace) -> bool {
-    if actor.first_deadline().is_none_or(|deadline| deadline >= now()) || keyspace.keeps_expired() {
+pub fn remove_expired<T: Expire>(keys: &mut T, keyspace: &Keyspace) -> bool {
+    if keys.first_deadline().is_none_or(|deadline| deadline >= now()) || keyspace.keeps_expired() {
         return false;
     }
-    match catch_unwind(AssertUnwindSafe(|| actor.remove_expired(LIMIT))) {
+    match catch_unwind(AssertUnwindSafe(|| keys.remove_expired(LIMIT))) {
         Ok(removed) => removed >= LIMIT,
         Err(_) => {
             tracing::error!("an actor panicked while it removed expired keys");

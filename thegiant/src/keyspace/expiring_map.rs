@@ -10,16 +10,16 @@ use std::{
 
 use foldhash::quality::RandomState;
 
-use super::Keyspace;
+use super::{Expire, Keyspace};
 use crate::{clock::now, shrink::shrink_sparse};
 
-/// A map whose keys expire, for an actor with [`Expire`](crate::Expire).
+/// A map whose keys expire: the field of an actor that `#[commands(expire(field))]` names.
 ///
 /// All times are in milliseconds since 1970, as [`now`]. A key whose deadline is over is missing, even before it is removed,
 /// and the map reports it to the [`Keyspace`] when it goes: `WATCH`, client-side caching and keyspace events see it.
 ///
 /// ```
-/// use thegiant::{Expire, ExpiringMap, Seconds, prelude::*};
+/// use thegiant::{ExpiringMap, Seconds, prelude::*};
 ///
 /// struct Codes {
 ///     codes: ExpiringMap<Bytes, Bytes>,
@@ -29,7 +29,7 @@ use crate::{clock::now, shrink::shrink_sparse};
 ///     type Context = Context<Self>;
 /// }
 ///
-/// #[commands(expire)]
+/// #[commands(expire(codes))]
 /// impl Codes {
 ///     /// Keeps the code of a user for some time.
 ///     #[command("CODE SET", write)]
@@ -41,16 +41,6 @@ use crate::{clock::now, shrink::shrink_sparse};
 ///     #[command("CODE USE", write)]
 ///     fn take(&mut self, user: Key<&[u8]>, code: &[u8]) -> bool {
 ///         self.codes.remove(*user).is_some_and(|known| known == code)
-///     }
-/// }
-///
-/// impl Expire for Codes {
-///     fn first_deadline(&self) -> Option<i64> {
-///         self.codes.first_deadline()
-///     }
-///
-///     fn remove_expired(&mut self, limit: usize) -> usize {
-///         self.codes.remove_expired(limit)
 ///     }
 /// }
 ///
@@ -179,25 +169,10 @@ impl<K: AsRef<[u8]> + Clone + Ord + Hash, V> ExpiringMap<K, V> {
         self.entries.is_empty()
     }
 
-    /// Returns the first deadline, for [`Expire::first_deadline`](crate::Expire::first_deadline).
-    pub fn first_deadline(&self) -> Option<i64> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
-    }
-
-    /// Removes and reports at most `limit` expired keys, for
-    /// [`Expire::remove_expired`](crate::Expire::remove_expired). Returns their number.
-    pub fn remove_expired(&mut self, limit: usize) -> usize {
-        let mut removed = 0;
-        while removed < limit
-            && self.first_deadline().is_some_and(|deadline| deadline < now())
-            && let Some((deadline, key)) = self.deadlines.pop_first()
-        {
-            self.entries.remove::<K>(&key);
-            self.keyspace.expired(self.db, &key, deadline);
-            removed += 1;
-        }
-        shrink_sparse(&mut self.entries);
-        removed
+    /// Removes all keys, without a report of those that have expired. The other keys are those of a command, which reports them.
+    pub fn clear(&mut self) {
+        self.entries = HashMap::default();
+        self.deadlines.clear();
     }
 
     fn put(&mut self, key: K, value: V, deadline: Option<i64>) -> Option<V> {
@@ -228,6 +203,26 @@ impl<K: AsRef<[u8]> + Clone + Ord + Hash, V> ExpiringMap<K, V> {
             }
         }
         is_live.then_some((key, entry.value))
+    }
+}
+
+impl<K: AsRef<[u8]> + Clone + Ord + Hash, V> Expire for ExpiringMap<K, V> {
+    fn first_deadline(&self) -> Option<i64> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    fn remove_expired(&mut self, limit: usize) -> usize {
+        let mut removed = 0;
+        while removed < limit
+            && self.first_deadline().is_some_and(|deadline| deadline < now())
+            && let Some((deadline, key)) = self.deadlines.pop_first()
+        {
+            self.entries.remove::<K>(&key);
+            self.keyspace.expired(self.db, &key, deadline);
+            removed += 1;
+        }
+        shrink_sparse(&mut self.entries);
+        removed
     }
 }
 
@@ -282,5 +277,15 @@ mod tests {
         assert_eq!((map.remove("a"), map.remove("b"), map.is_empty()), (Some(3), Some(4), true));
         assert!(!map.set_deadline("a", Some(soon)));
         assert_eq!(map.keyspace.expired_keys(), 0);
+    }
+
+    #[test]
+    fn a_cleared_map_has_neither_keys_nor_deadlines() {
+        let (mut map, past) = (map(), now() - 1);
+        map.insert_until("a".to_owned(), 1, past);
+        map.insert("b".to_owned(), 2);
+        map.clear();
+        assert_eq!((map.get("b"), map.is_empty(), map.first_deadline()), (None, true, None));
+        assert_eq!((map.remove_expired(9), map.keyspace.expired_keys()), (0, 0));
     }
 }
