@@ -150,7 +150,7 @@ fn app(path: &Path, interval: u64) -> io::Result<App> {
     Ok(App::new().mount(Store::open(path, interval)?.start()))
 }
 
-#[actix::main]
+#[thegiant::main]
 async fn main() -> io::Result<()> {
     Server::new(app(Path::new("counters.log"), 1000)?).bind("127.0.0.1:6380")?.run().await
 }
@@ -161,7 +161,7 @@ mod tests {
 
     use super::*;
 
-    #[actix::test]
+    #[thegiant::test]
     async fn a_compacted_log_has_all_values() {
         let path = std::env::temp_dir().join(format!("compaction-{}.log", std::process::id()));
         let server = TestServer::start(app(&path, 3).expect("a log"));

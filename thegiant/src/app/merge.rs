@@ -31,7 +31,7 @@ impl App {
     ///     App::new().mount(Clock.start())
     /// }
     ///
-    /// # #[actix::main]
+    /// # #[thegiant::main]
     /// # async fn main() {
     /// let app = App::new().merge(clock()); // NOW
     /// let app = app.merge_with_prefix("utc.", clock()); // UTC.NOW
