@@ -92,7 +92,7 @@ fn fields(meta: &ParseNestedMeta<'_>) -> Result<Vec<Member>> {
     let fields;
     syn::parenthesized!(fields in meta.input);
     if fields.is_empty() {
-        return Err(fields.error("name the fields that are an `ExpiringMap`: `expire(values)`"));
+        return Err(meta.error("name the fields that are an `ExpiringMap`: `expire(values)`"));
     }
     Ok(Punctuated::<Member, Token![,]>::parse_terminated(&fields)?.into_iter().collect())
 }
