@@ -2,7 +2,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
-use syn::{Error, ItemFn, spanned::Spanned};
+use syn::{Error, ItemFn};
 
 use crate::mistakes::Mistakes;
 
@@ -31,7 +31,7 @@ fn expand(name: &str, attr: &TokenStream, item: TokenStream, test: &TokenStream)
             ),
         );
     }
-    let ItemFn { attrs, vis, sig, block, .. } = function;
+    let ItemFn { attrs, vis, mut sig, block, .. } = function;
     if sig.asyncness.is_none() {
         mistakes
             .at(sig.fn_token, format_args!("this has to be an `async fn`: write `async fn {}`", sig.ident));
@@ -42,14 +42,19 @@ fn expand(name: &str, attr: &TokenStream, item: TokenStream, test: &TokenStream)
     if !sig.generics.params.is_empty() {
         mistakes.at(&sig.generics, format_args!("`{}` cannot be generic", sig.ident));
     }
+    // After a mistake, rustc should not report another one.
+    sig.asyncness.get_or_insert_default();
+    (sig.inputs, sig.generics) = Default::default();
     let (ident, output) = (&sig.ident, &sig.output);
-    let body = quote::quote_spanned!(block.span()=> async move #block);
+    // The function in the function has the return type of the user. So rustc knows it in the body, and says where an `.await` is
+    // missing; of a block, it would report that the `?` in it cannot be used.
     quote! {
         #mistakes
         #test
         #(#attrs)*
         #vis fn #ident() #output {
-            ::thegiant::__private::System::new().block_on(#body)
+            #sig #block
+            ::thegiant::__private::System::new().block_on(#ident())
         }
     }
 }
