@@ -14,7 +14,7 @@
 //! 127.0.0.1:6380> SCORE RANK blitz eve
 //! (error) NOPLAYER eve has no points
 //! 127.0.0.1:6380> SCORE RESET blitz
-//! (error) NOPERM User chess.player has no permissions to run the 'score|reset' command
+//! (error) NOPERM this user has no permissions to run the 'score|reset' command
 //! ```
 //!
 //! This example shows subcommands of two actors: `SCORE RESET` belongs to the second one, which sends the first one a message, and

@@ -8,7 +8,7 @@
 //! 1) "user"
 //! 2) "ann"
 //! 3) "seconds_left"
-//! 4) (integer) 58
+//! 4) (integer) 59
 //! 127.0.0.1:6380> SESSION GET 91bc
 //! (error) NOSESSION there is no session with this id
 //! 127.0.0.1:6380> SUBSCRIBE __keyevent@0__:expired
