@@ -294,3 +294,9 @@ fn shards_of_one_type_in_two_applications_have_no_common_addresses() {
     let merged = App::new().merge_with_prefix("one", one).merge_with_prefix("two", two);
     let _ = merged.shards::<Jobs>();
 }
+
+#[test]
+#[should_panic(expected = "no actor with shards has the type")]
+fn an_actor_without_shards_has_no_addresses_of_shards() {
+    let _ = App::new().shards::<Jobs>();
+}
