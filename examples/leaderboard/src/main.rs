@@ -146,9 +146,9 @@ fn server() -> Server {
     let player = "~* &* +@all -@admin -score|reset";
     Server::new(app)
         .user("default", "off")
-        .user("chess.player", &format!("on >pawn {player}"))
+        .user("chess.player", format!("on >pawn {player}"))
         .user("chess.referee", "on >king ~* &* +@all -@admin")
-        .user("go.player", &format!("on >stone {player}"))
+        .user("go.player", format!("on >stone {player}"))
         .key_prefix(|user| user.split_once('.').map(|(game, _)| format!("{game}:")))
 }
 
