@@ -1,36 +1,40 @@
 #![doc = include_str!("../README.md")]
 //!
-//! - [`Target`]: a server and a database, from a URL; `ssl_options`: the options of the URL for TLS; `tls`: connections with
-//!   TLS
+//! - [`Target`]: a server and a database, from a URL; `options`: further options of the URL; `connect`: connections with TLS and
+//!   without; `limited`: ends a connection whose server is silent
 //! - [`is_url`]: tells the URLs of PostgreSQL from others
 //! - [`described`], [`is_lost`]: what an error means
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod ssl_options;
-mod tls;
+mod connect;
+mod limited;
+mod options;
 
 use std::{error::Error as StdError, str::FromStr, time::Duration};
 
 use thegiant_tls::ClientTls;
 use tokio_postgres::{
     Client, Config, Socket,
-    config::{SslMode, TargetSessionAttrs},
+    config::{Host, SslMode, SslNegotiation, TargetSessionAttrs},
     error::SqlState,
 };
 
-pub use crate::tls::Encrypted;
-use crate::{ssl_options::SslOptions, tls::Connect};
+pub use crate::connect::Stream;
+use crate::{connect::Connect, limited::Limits, options::Options};
 
 /// A connection. A task has to run it while its client is used.
 ///
 /// See [`Target::connect`] for an example.
-pub type Connection = tokio_postgres::Connection<Socket, Encrypted>;
+pub type Connection = tokio_postgres::Connection<Socket, Stream>;
 
 /// The error of a database.
 pub type Failure = Box<dyn StdError + Send + Sync>;
 
 /// Time after which a server counts as lost that does not accept a connection, or does not acknowledge data.
 const SILENCE: Duration = Duration::from_secs(5);
+
+/// Time that a server has for an answer, unless the URL has another one.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Returns whether a URL begins as those of PostgreSQL.
 ///
@@ -48,6 +52,7 @@ pub struct Target {
     config: Config,
     tls: Option<ClientTls>,
     connect_timeout: Duration,
+    answer_timeout: Duration,
 }
 
 impl Target {
@@ -57,6 +62,10 @@ impl Target {
     /// With `sslmode=require` or `verify-full`, the connection is encrypted, and the certificate of the server has to be for its
     /// host. `sslrootcert` names the file of the authorities that may have signed it; without it, it is those of the operating
     /// system. `sslcert` and `sslkey` name the certificate of the client and its key.
+    ///
+    /// A server that is silent for 5 seconds while a connection begins, or later for 30 seconds while it owes an answer, counts as
+    /// lost. `connect_timeout=SECONDS` and `answer_timeout=SECONDS` set other times. Connections over a Unix socket have no such
+    /// limit.
     ///
     /// ```
     /// use thegiant_postgres::Target;
@@ -70,10 +79,10 @@ impl Target {
     /// Returns an error if the URL is wrong, or if a file that it names is unusable. The text does not contain the URL, since
     /// it may have a password.
     pub fn parse(url: &str, app: &str) -> Result<Self, Failure> {
-        let (url, options) = SslOptions::take(url)?;
-        let tls = options.tls()?;
+        let (url, options) = Options::take(url)?;
+        let answer_timeout = options.answer_timeout()?.unwrap_or(ANSWER_TIMEOUT);
+        let tls = options.ssl.tls()?;
         let mut config = Config::from_str(&url).map_err(|error| described(error.into()))?;
-        config.ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable });
         if let Some(tls) = &tls {
             // Reads the files once, for the errors.
             tls.connector("localhost:5432")?;
@@ -84,7 +93,7 @@ impl Target {
         }
         // A server that has vanished during a statement.
         config.tcp_user_timeout(SILENCE).keepalives_idle(SILENCE / 2).keepalives_interval(SILENCE / 2);
-        Ok(Target { config, tls, connect_timeout: SILENCE })
+        Ok(Target { config, tls, connect_timeout: SILENCE, answer_timeout })
     }
 
     /// Sets the time to connect to one host (default 5 seconds), unless the URL has `connect_timeout`.
@@ -102,12 +111,34 @@ impl Target {
         self
     }
 
-    fn config(&self) -> Config {
+    /// Returns the time that the server has for an answer.
+    ///
+    /// ```
+    /// # use thegiant_postgres::Target;
+    /// let target = Target::parse("postgres://shop@db/orders?answer_timeout=60", "shop")?;
+    /// assert_eq!(target.answer_timeout().as_secs(), 60);
+    /// # Ok::<(), thegiant_postgres::Failure>(())
+    /// ```
+    pub fn answer_timeout(&self) -> Duration {
+        self.answer_timeout
+    }
+
+    /// Returns how to connect, and the limits of the connection.
+    fn prepared(&self) -> (Config, Connect, Limits) {
         let mut config = self.config.clone();
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(self.connect_timeout);
         }
-        config
+        let limits = Limits::new(config.get_connect_timeout().copied(), self.answer_timeout);
+        let is_tls_first = config.get_ssl_negotiation() == SslNegotiation::Direct;
+        // The client has no hook for the streams of Unix sockets.
+        if self.tls.is_none() && config.get_hosts().iter().any(|host| matches!(host, Host::Unix(_))) {
+            config.ssl_mode(SslMode::Disable);
+        } else {
+            // The client leaves everything before the first message to `Connect`.
+            config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
+        }
+        (config, Connect::new(self.tls.clone(), is_tls_first, limits.clone()), limits)
     }
 
     /// Connects.
@@ -126,7 +157,10 @@ impl Target {
     /// # Errors
     /// Returns an error if no server can be reached, or if the server refuses the user.
     pub async fn connect(&self) -> Result<(Client, Connection), tokio_postgres::Error> {
-        self.config().connect(Connect(self.tls.clone())).await
+        let (config, connect, limits) = self.prepared();
+        let connected = config.connect(connect).await?;
+        limits.is_connected();
+        Ok(connected)
     }
 
     /// Connects, and blocks the thread meanwhile. *Feature `blocking`.*
@@ -145,7 +179,10 @@ impl Target {
     /// Returns an error if no server can be reached, or if the server refuses the user.
     #[cfg(feature = "blocking")]
     pub fn connect_blocking(&self) -> Result<postgres::Client, postgres::Error> {
-        postgres::Config::from(self.config()).connect(Connect(self.tls.clone()))
+        let (config, connect, limits) = self.prepared();
+        let client = postgres::Config::from(config).connect(connect)?;
+        limits.is_connected();
+        Ok(client)
     }
 }
 
