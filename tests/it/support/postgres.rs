@@ -103,6 +103,11 @@ impl Postgres {
         eventually(|| self.try_up().then_some(()));
     }
 
+    /// Returns the path of its socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join(".s.PGSQL.5432")
+    }
+
     /// Returns the path of its socket's folder for a URL.
     pub(crate) fn host(&self) -> String {
         self.folder.path().display().to_string().replace('/', "%2F")

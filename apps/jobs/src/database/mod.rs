@@ -3,9 +3,13 @@
 //! - `rows`: the rows of the tables, which the queues make and read
 //! - `meta`: the version of the tables, and who may write to them
 //! - `sqlite`, `postgres`: the databases; each reads all rows at the start, and writes [`Changes`] in one transaction
+//! - `log`: the log of PostgreSQL; `entry`: the form of an entry; `pending`: the changes that the tables do not have yet
 //! - `writer`: the thread that opens the database, and writes
 
+mod entry;
+mod log;
 mod meta;
+mod pending;
 mod postgres;
 mod rows;
 mod sqlite;
@@ -14,6 +18,7 @@ mod writer;
 use std::{
     fmt, io,
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use folder::DataFile;
@@ -36,6 +41,14 @@ trait Database {
     /// # Errors
     /// Returns an error if it is not known that the changes are on disk.
     fn commit(&mut self, changes: Vec<Changes>) -> Result<()>;
+
+    /// Returns when [`Database::fold`] is due, if there is no commit before.
+    fn fold_at(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Writes committed changes to the tables, if they are elsewhere.
+    fn fold(&mut self) {}
 }
 
 /// Opens the jobs of a database, `sqlite:FILE` or `postgres://…`, and creates their tables if there are none. Returns all jobs.

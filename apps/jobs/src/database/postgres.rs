@@ -11,12 +11,12 @@ use thegiant_postgres::{Target, described, is_lost};
 
 use super::{
     Changes, Contents, Database, Result, Scope,
+    entry::decode,
+    log::{Entries, Log, Write, parts},
     meta::{Meta, SELECT_META, SELECT_VERSION, TAKEN, upgrade},
+    pending::Pending,
     rows::{Row, Table},
 };
-
-/// Time for which a commit tries to connect again when the connection was lost, for example because the server restarts.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Delay between two attempts.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -24,24 +24,23 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// Time for which a lost session may still hold the lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Bytes of bodies and results that one statement has. PostgreSQL takes messages of less than 1 GiB, and a body has up to
-/// half of this.
-const MAX_BYTES: usize = 16 << 20;
-
 /// Key of the advisory lock of the process that owns the jobs of a database: "jobs" in ASCII.
 const LOCK: i64 = 0x6a6f_6273;
 
 pub(super) struct Postgres {
     target: Target,
     scope: Scope,
-    session: Session,
     run: u32,
+    /// A connection that writes, unless it was lost.
+    session: Option<Session>,
+    log: Log,
 }
 
 /// A connection that writes.
 struct Session {
     client: Client,
-    commit: Statement,
+    append: Statement,
+    fold: Statement,
 }
 
 impl Postgres {
@@ -53,43 +52,70 @@ impl Postgres {
         let target = Target::parse(url, &schema_of(scope))?;
         let mut client = connect(&target, scope)?;
         let run = start(&mut client, scope)?;
+        let mut session = Session::new(client)?;
+        session.fold_all(run)?;
+        let client = &mut session.client;
         let contents = Contents {
             run,
-            jobs: read(&mut client)?,
-            results: read(&mut client)?,
-            queues: read(&mut client)?,
-            schedules: read(&mut client)?,
+            jobs: read(client)?,
+            results: read(client)?,
+            queues: read(client)?,
+            schedules: read(client)?,
         };
-        let session = Session::new(client)?;
-        Ok((Postgres { target, scope, session, run }, contents))
+        Ok((Postgres { target, scope, run, session: Some(session), log: Log::new() }, contents))
     }
 
-    /// Connects again. If the jobs have another owner meanwhile, the next commit says so.
-    fn reconnect(&mut self) -> Result<()> {
-        self.session = Session::new(connect(&self.target, self.scope)?)?;
-        Ok(())
-    }
-
-    fn try_commit(&mut self, changes: &[Changes]) -> Result<()> {
-        self.session.commit(self.run, changes)
+    fn try_write(&mut self, write: &Write) -> Result<()> {
+        let session = match &mut self.session {
+            Some(session) => session,
+            // If the jobs have another owner meanwhile, the statement says so.
+            None => self.session.insert(Session::new(connect(&self.target, self.scope)?)?),
+        };
+        let outcome = match write {
+            Write::Entry(position, entry) => session.append(self.run, *position, entry),
+            Write::Rows(entries, changes) => session.fold(self.run, *entries, changes),
+        };
+        if outcome.as_ref().is_err_and(is_lost) {
+            self.session = None;
+        }
+        outcome
     }
 }
 
 impl Database for Postgres {
+    /// A job that ends soon is never a row: the log has its changes, until the rows are written of all jobs that have changed and
+    /// are left.
     fn commit(&mut self, changes: Vec<Changes>) -> Result<()> {
-        let until = Instant::now() + PATIENCE;
-        let changes: Vec<Changes> =
-            changes.into_iter().flat_map(|changes| changes.split(MAX_BYTES)).collect();
-        let mut outcome = self.try_commit(&changes);
+        let until = Instant::now() + self.target.answer_timeout();
+        let write = self.log.add(changes);
+        let mut outcome = self.try_write(&write);
         // The lost session may have written the changes. To write them again has no effect then.
         while let Err(error) = &outcome
             && is_lost(error)
             && Instant::now() < until
         {
             thread::sleep(RETRY_AFTER);
-            outcome = self.reconnect().and_then(|()| self.try_commit(&changes));
+            outcome = self.try_write(&write);
         }
-        outcome.map_err(described)
+        outcome.map_err(described)?;
+        self.log.written(write);
+        Ok(())
+    }
+
+    fn fold_at(&self) -> Option<Instant> {
+        self.log.fold_at()
+    }
+
+    /// If it fails, the log still has all changes, and the next commit finds out whether the database takes any.
+    fn fold(&mut self) {
+        if self.log.fold_at().is_none() {
+            return;
+        }
+        let write = self.log.rows();
+        match self.try_write(&write) {
+            Ok(()) => self.log.written(write),
+            Err(_) => self.log.doubt(),
+        }
     }
 }
 
@@ -106,7 +132,7 @@ fn connect(target: &Target, scope: Scope) -> Result<Client> {
     let mut client = target.connect_blocking()?;
     // A process that is stopped within a transaction does not hold up the next owner for long.
     client.batch_execute(&format!(
-        "SET search_path TO {}; SET synchronous_commit TO on; SET idle_in_transaction_session_timeout TO '5s'",
+        "SET search_path TO {}; SET synchronous_commit TO on; SET jit TO off; SET idle_in_transaction_session_timeout TO '5s'",
         schema_of(scope)
     ))?;
     if scope == Scope::All {
@@ -139,6 +165,9 @@ fn start(client: &mut Client, scope: Scope) -> Result<u32> {
     transaction.batch_execute(&translated(include_str!("schema.sql")))?;
     // Waits for a commit of an earlier owner that is in progress.
     transaction.batch_execute("LOCK TABLE meta IN EXCLUSIVE MODE")?;
+    if !exists(&mut transaction, "log")? {
+        transaction.batch_execute(include_str!("postgres_schema.sql"))?;
+    }
     let version = transaction.query_opt(SELECT_VERSION, &[])?;
     let version = version.map(|row| row.try_get(0)).transpose()?;
     transaction.batch_execute(&translated(upgrade(version)?))?;
@@ -155,17 +184,28 @@ fn start(client: &mut Client, scope: Scope) -> Result<u32> {
 /// Checks that no jobs stay unseen, because one server has stored them and several instances use the database now, or the other way
 /// round.
 fn check_mode(client: &mut impl GenericClient, scope: Scope) -> Result<()> {
-    let mut holds = |question| client.query_one(question, &[])?.try_get::<_, bool>(0);
     match scope {
-        Scope::All if holds("SELECT to_regnamespace('jobs_0') IS NOT NULL")? => Err(OF_INSTANCES.into()),
-        Scope::Partition(..)
-            if holds("SELECT to_regclass('jobs.jobs') IS NOT NULL")?
-                && holds("SELECT EXISTS (SELECT FROM jobs.jobs)")? =>
-        {
-            Err(OF_ONE_SERVER.into())
-        }
+        Scope::All if exists(client, "jobs_0.jobs")? => Err(OF_INSTANCES.into()),
+        Scope::Partition(..) if has_jobs(client)? => Err(OF_ONE_SERVER.into()),
         _ => Ok(()),
     }
+}
+
+/// Returns whether a server that is no instance has stored jobs.
+fn has_jobs(client: &mut impl GenericClient) -> Result<bool> {
+    if !exists(client, "jobs.jobs")? {
+        return Ok(false);
+    }
+    let Changes { added_jobs, removed_jobs, .. } = match exists(client, "jobs.log")? {
+        true => pending(client, "jobs.log")?.changes(),
+        false => Changes::default(),
+    };
+    let others = "SELECT EXISTS (SELECT FROM jobs.jobs WHERE number <> ALL ($1))";
+    Ok(!added_jobs.is_empty() || client.query_one(others, &[&removed_jobs])?.try_get(0)?)
+}
+
+fn exists(client: &mut impl GenericClient, table: &str) -> Result<bool> {
+    Ok(client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&table])?.try_get(0)?)
 }
 
 /// Returns statements for SQLite with the types of PostgreSQL.
@@ -180,32 +220,62 @@ fn read<T: Table>(client: &mut Client) -> Result<Vec<T>> {
 
 impl Session {
     fn new(mut client: Client) -> Result<Self> {
-        let commit = client.prepare(include_str!("postgres_commit.sql"))?;
-        Ok(Session { client, commit })
+        let append = client.prepare(include_str!("postgres_append.sql"))?;
+        let fold = client.prepare(include_str!("postgres_fold.sql"))?;
+        Ok(Session { client, append, fold })
     }
 
-    /// Writes changes in one transaction, with a statement for each.
-    fn commit(&mut self, run: u32, changes: &[Changes]) -> Result<()> {
+    /// Adds an entry to the log.
+    fn append(&mut self, run: u32, position: i64, entry: &[u8]) -> Result<()> {
+        match self.client.execute(&self.append, &[&i64::from(run), &position, &entry])? {
+            0 => Err(TAKEN.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes changes in one transaction, with a statement for each, and removes entries of the log.
+    fn fold(&mut self, run: u32, entries: Entries, changes: &[Changes]) -> Result<()> {
         if let [changes] = changes {
-            return write(&mut self.client, &self.commit, run, changes);
+            return write(&mut self.client, &self.fold, run, entries, changes);
         }
         let mut transaction = self.client.transaction()?;
         for changes in changes {
-            write(&mut transaction, &self.commit, run, changes)?;
+            write(&mut transaction, &self.fold, run, entries, changes)?;
         }
         Ok(transaction.commit()?)
     }
+
+    /// Writes the changes of the log that an earlier owner has left.
+    fn fold_all(&mut self, run: u32) -> Result<()> {
+        let pending = pending(&mut self.client, "log")?;
+        self.fold(run, Entries::ALL, &parts(&pending))
+    }
 }
 
-/// Writes changes.
+/// Reads a log.
+fn pending(client: &mut impl GenericClient, log: &str) -> Result<Pending> {
+    let mut pending = Pending::default();
+    for entry in client.query(&format!("SELECT changes FROM {log} ORDER BY position"), &[])? {
+        decode(entry.try_get(0)?)?.into_iter().for_each(|changes| pending.add(changes));
+    }
+    Ok(pending)
+}
+
+/// Writes changes to the tables, and removes entries of the log.
 ///
 /// # Errors
 /// Returns an error if the jobs have another owner.
-fn write(client: &mut impl GenericClient, commit: &Statement, run: u32, changes: &Changes) -> Result<()> {
+fn write(
+    client: &mut impl GenericClient,
+    fold: &Statement,
+    run: u32,
+    entries: Entries,
+    changes: &Changes,
+) -> Result<()> {
     let (added, changed, results) = (&changes.added_jobs, &changes.changed_jobs, &changes.results);
     let (queues, schedules) = (&changes.queues, &changes.schedules);
     let row = client.query_one(
-        commit,
+        fold,
         &[
             &column(added, |job| job.state.number),
             &column(added, |job| job.run),
@@ -268,6 +338,8 @@ fn write(client: &mut impl GenericClient, commit: &Statement, run: u32, changes:
             &column(schedules, |schedule| schedule.skipped),
             &column(&changes.removed_schedules, |name| &name[..]),
             &i64::from(run),
+            &entries.first,
+            &entries.last,
         ],
     )?;
     let is_owner: bool = row.try_get(0)?;

@@ -1,4 +1,5 @@
--- Writes all changes of a transaction: one statement, one round trip. Each change concerns other rows.
+-- Writes changes to the tables, and empties the log, which has them: one statement, one round trip. Each change concerns other
+-- rows. Rows may be there already: they were written, and the connection was lost before the reply.
 --
 -- Returns whether the run is still that of the owner. If it is not, nothing is written. The lock on the row makes the next owner
 -- wait until this transaction has ended.
@@ -11,7 +12,9 @@ added_jobs AS (
         $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[],
         $15::bigint[], $16::bytea[])
     WHERE EXISTS (SELECT FROM fence)
-    ON CONFLICT DO NOTHING -- It was written already, and the connection was lost before the reply.
+    ON CONFLICT (number) DO UPDATE SET queue = excluded.queue, name = excluded.name, origin = excluded.origin,
+        tries = excluded.tries, earlier_tries = excluded.earlier_tries, ready = excluded.ready,
+        expires = excluded.expires, is_out = excluded.is_out
 ),
 changed_jobs AS (
     UPDATE jobs SET queue = new.queue, name = new.name, origin = new.origin, tries = new.tries,
@@ -27,7 +30,8 @@ added_results AS (
     SELECT * FROM UNNEST($27::bigint[], $28::bigint[], $29::bytea[], $30::bytea[], $31::bigint[], $32::bytea[],
         $33::bytea[])
     WHERE EXISTS (SELECT FROM fence)
-    ON CONFLICT DO NOTHING
+    ON CONFLICT (number) DO UPDATE SET run = excluded.run, queue = excluded.queue, name = excluded.name,
+        until = excluded.until, result = excluded.result, failure = excluded.failure
 ),
 removed_results AS (DELETE FROM results WHERE number = ANY($34::bigint[]) AND EXISTS (SELECT FROM fence)),
 set_queues AS (
@@ -52,5 +56,6 @@ set_schedules AS (
         last_run = excluded.last_run, last_number = excluded.last_number, added = excluded.added,
         skipped = excluded.skipped
 ),
-removed_schedules AS (DELETE FROM schedules WHERE name = ANY($60::bytea[]) AND EXISTS (SELECT FROM fence))
+removed_schedules AS (DELETE FROM schedules WHERE name = ANY($60::bytea[]) AND EXISTS (SELECT FROM fence)),
+emptied_log AS (DELETE FROM log WHERE position BETWEEN $62 AND $63 AND EXISTS (SELECT FROM fence))
 SELECT EXISTS (SELECT FROM fence)

@@ -39,6 +39,14 @@ impl Changes {
         *self == Changes::default()
     }
 
+    /// Returns the bytes of bodies and results.
+    pub(super) fn bytes(&self) -> usize {
+        let jobs = self.added_jobs.iter().map(JobRow::bytes);
+        let results = self.results.iter().map(ResultRow::bytes);
+        let schedules = self.schedules.iter().map(ScheduleRow::bytes);
+        jobs.chain(results).chain(schedules).sum()
+    }
+
     /// Divides the changes into parts with at most this many bytes, or with one row that has more.
     pub(super) fn split(self, max: usize) -> Vec<Changes> {
         let Changes { added_jobs, results, schedules, .. } = self;

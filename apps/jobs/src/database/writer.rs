@@ -6,9 +6,10 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
-        mpsc,
+        mpsc::{self, RecvTimeoutError},
     },
     thread,
+    time::Instant,
 };
 
 use thegiant::Error;
@@ -71,7 +72,16 @@ impl Writer {
 
 fn run(mut database: impl Database, orders: mpsc::Receiver<Order>, unfinished: &AtomicUsize) {
     let mut outcome = Ok(());
-    while let Ok(first) = orders.recv() {
+    loop {
+        let fold_at = database.fold_at().filter(|_| outcome.is_ok());
+        let first = match next(&orders, fold_at) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => {
+                database.fold();
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
         // All changes that came during the last transaction are one transaction.
         let (mut changes, senders): (Vec<_>, Vec<_>) = iter::once(first).chain(orders.try_iter()).unzip();
         changes.retain(|changes| !changes.is_empty());
@@ -85,6 +95,17 @@ fn run(mut database: impl Database, orders: mpsc::Receiver<Order>, unfinished: &
             // Nobody waits if the server has stopped.
             let _ = sender.send(outcome.clone());
         }
+    }
+    // After a failure, the database has what was acknowledged, and no more.
+    if outcome.is_ok() {
+        database.fold();
+    }
+}
+
+fn next(orders: &mpsc::Receiver<Order>, until: Option<Instant>) -> Result<Order, RecvTimeoutError> {
+    match until {
+        None => Ok(orders.recv()?),
+        Some(until) => orders.recv_timeout(until.saturating_duration_since(Instant::now())),
     }
 }
 

@@ -127,8 +127,11 @@ fn queues() -> Vec<String> {
     (0..PARTITIONS).map(in_partition).collect()
 }
 
-/// Returns the bodies of all jobs in the database.
+/// Returns the bodies of all jobs in the database, when the tables have what the logs had.
 fn stored(server: &Postgres) -> BTreeSet<String> {
+    let entries = |partition| format!("(SELECT count(*) FROM jobs_{partition}.log)");
+    let entries = format!("SELECT {}", (0..PARTITIONS).map(entries).collect::<Vec<_>>().join(" + "));
+    eventually(|| (server.answer(&entries) == "0").then_some(()));
     let select = |partition| format!("SELECT convert_from(body, 'UTF8') FROM jobs_{partition}.jobs");
     let all = (0..PARTITIONS).map(select).collect::<Vec<_>>().join(" UNION ALL ");
     server.answer(&all).lines().map(str::to_owned).collect()

@@ -50,6 +50,7 @@ fn a_restart_of_postgres_delays_the_replies() {
     server.up();
     assert!(client.reply().starts_with(b"$25\r\n"));
     assert_eq!(client.ask(line(&format!("ACKJOB {id}"))), ":1\r\n");
+    database.folded();
     assert_eq!(server.answer("SELECT body FROM jobs.jobs"), "\\x7365636f6e64");
 }
 

@@ -6,9 +6,10 @@ mod model;
 mod order;
 mod owner;
 mod restarts;
+mod silence;
 
 use super::{add, bulk, connected, connected_with_resp3, id_in, job, jobs, stat};
-use crate::support::{Folder, Postgres, Process, RawClient, Reply, line};
+use crate::support::{Folder, Postgres, Process, RawClient, Reply, eventually, line};
 
 /// A database that outlives the servers which use it.
 enum Database {
@@ -34,6 +35,13 @@ impl Database {
         match self {
             Database::Sqlite(folder) => format!("sqlite:{}", folder.path().join("jobs.db").display()),
             Database::Postgres(server) => server.url(),
+        }
+    }
+
+    /// Waits until the tables of PostgreSQL have what its log had.
+    fn folded(&self) {
+        if let Database::Postgres(server) = self {
+            eventually(|| (server.answer("SELECT count(*) FROM jobs.log") == "0").then_some(()));
         }
     }
 

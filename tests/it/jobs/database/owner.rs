@@ -2,13 +2,17 @@
 
 use std::process::Command;
 
-use super::{Database, add, seen};
+use super::{Database, add, seen, stat};
 use crate::support::binary;
 
 /// Starts a server that should refuse its database. Returns its error.
 fn refusal(database: &Database) -> String {
+    refusal_of(&database.url())
+}
+
+pub(super) fn refusal_of(url: &str) -> String {
     let mut jobs = Command::new(binary("jobs"));
-    let output = jobs.args(["--bind", "127.0.0.1:0", "--database", &database.url()]).output();
+    let output = jobs.args(["--bind", "127.0.0.1:0", "--database", url]).output();
     let output = output.expect("it can be started");
     assert_eq!(output.status.code(), Some(1));
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -48,31 +52,54 @@ fn tables_of_another_version_are_refused() {
     for database in Database::all() {
         database.start();
         let schema = if matches!(database, Database::Postgres(_)) { "jobs." } else { "" };
-        execute(&database, &format!("UPDATE {schema}meta SET version = 3"));
+        execute(&database, &format!("UPDATE {schema}meta SET version = 4"));
         let error = refusal(&database);
-        let text = "the tables have version 3, and this program knows version 2: use the program that wrote them, or \
+        let text = "the tables have version 4, and this program knows version 3: use the program that wrote them, or \
                     another database\n";
         assert!(error.ends_with(text), "{error}");
     }
 }
 
 #[test]
-fn tables_of_version_1_are_brought_to_the_present_one() {
-    for database in Database::all() {
+fn tables_of_earlier_versions_are_brought_to_the_present_one() {
+    for (database, version) in
+        Database::all().into_iter().zip([1, 1]).chain(Database::all().into_iter().zip([2, 2]))
+    {
         let (process, mut client) = database.start();
         add(&mut client, "q body");
         let before = seen(&mut client, &["q"], &[]);
+        database.folded();
         drop(process);
-        let schema = if matches!(database, Database::Postgres(_)) { "jobs." } else { "" };
-        for column in ["epoch", "partitions"] {
-            execute(&database, &format!("ALTER TABLE {schema}meta DROP COLUMN {column}"));
+        let is_postgres = matches!(database, Database::Postgres(_));
+        let schema = if is_postgres { "jobs." } else { "" };
+        if version == 1 {
+            for column in ["epoch", "partitions"] {
+                execute(&database, &format!("ALTER TABLE {schema}meta DROP COLUMN {column}"));
+            }
         }
-        execute(&database, &format!("UPDATE {schema}meta SET version = 1"));
+        if is_postgres {
+            execute(&database, "DROP TABLE jobs.log");
+        }
+        execute(&database, &format!("UPDATE {schema}meta SET version = {version}"));
         for _ in 0..2 {
             let (_process, mut client) = database.start();
             assert_eq!(seen(&mut client, &["q"], &[]), before);
         }
     }
+}
+
+#[test]
+fn a_damaged_log_is_refused() {
+    let database = Database::postgres();
+    let (process, mut client) = database.start();
+    add(&mut client, "q body");
+    drop(process);
+    execute(&database, "INSERT INTO jobs.log VALUES (1000, 'damage')");
+    let error = refusal(&database);
+    assert!(error.ends_with("postgres: the log is damaged\n"), "{error}");
+    execute(&database, "DELETE FROM jobs.log WHERE position = 1000");
+    let (_process, mut client) = database.start();
+    assert_eq!(stat(&mut client, "q", "ready"), 1);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! All that a client can see survives a kill.
 
 use super::{Database, add, connected, connected_with_resp3, id_in, job, jobs, seen, stat};
-use crate::support::{RawClient, eventually, line, request};
+use crate::support::{RawClient, eventually, line, lines, request};
 
 /// Takes a job of the queue and returns its id.
 fn take(client: &mut RawClient, queue: &str) -> String {
@@ -161,6 +161,25 @@ fn a_transaction_may_be_large() {
         assert_eq!(stat(&mut client, "q", "ready"), 4);
         let taken = client.ask(line("GETJOB COUNT 4 FROM q"));
         assert!(taken.len() > 4 * SIZE);
+    }
+}
+
+/// PostgreSQL has them as entries of its log, and as rows.
+#[test]
+fn many_jobs_survive() {
+    const COUNT: usize = 10_000;
+    for database in Database::all() {
+        let (process, mut client) = database.start();
+        client.send(lines(&vec!["ADDJOB q body"; COUNT].join("\n")));
+        client.replies(COUNT);
+        client.send(lines(&vec!["GETJOB FROM q"; COUNT / 2].join("\n")));
+        let acknowledge = |_| format!("ACKJOB {}", id_in(&client.reply()));
+        let requests: Vec<_> = (0..COUNT / 2).map(acknowledge).collect();
+        client.send(lines(&requests.join("\n")));
+        assert_eq!(client.replies(COUNT / 2), ":1\r\n".repeat(COUNT / 2));
+        drop(process);
+        let (_process, mut client) = database.start();
+        assert_eq!(stat(&mut client, "q", "ready"), (COUNT / 2) as i64);
     }
 }
 
