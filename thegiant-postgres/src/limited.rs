@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_in_parts_is_none() {
+    fn an_answer_in_parts_may_take_longer() {
         run(|mut stream, mut server, _| async move {
             let server = async {
                 for _ in 0..10 {

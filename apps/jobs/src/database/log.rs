@@ -32,7 +32,7 @@ pub(super) struct Entries {
     pub(super) last: i64,
 }
 
-/// What one transaction writes.
+/// The contents of one transaction.
 #[derive(Debug)]
 pub(super) enum Write {
     /// An entry at this position.
@@ -100,4 +100,65 @@ impl Log {
 /// Returns changes in parts, with a statement for each.
 pub(super) fn parts(pending: &Pending) -> Vec<Changes> {
     pending.changes().split(MAX_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::rows::ResultRow;
+
+    fn removed(number: i64) -> Vec<Changes> {
+        vec![Changes { removed_jobs: vec![number], ..Changes::default() }]
+    }
+
+    fn result(bytes: usize) -> Vec<Changes> {
+        let result = Some(vec![b'x'; bytes].into());
+        let row = ResultRow { number: 1, run: 1, queue: None, name: None, until: 0, result, failure: None };
+        vec![Changes { results: vec![row], ..Changes::default() }]
+    }
+
+    /// Adds changes, and returns the position of their entry, or the entries that their rows stand for.
+    fn add(log: &mut Log, changes: Vec<Changes>) -> Result<i64, Entries> {
+        let write = log.add(changes);
+        let place = match &write {
+            Write::Entry(position, _) => Ok(*position),
+            Write::Rows(entries, _) => Err(*entries),
+        };
+        log.written(write);
+        place
+    }
+
+    #[test]
+    fn small_changes_are_entries_until_their_rows_are_written() {
+        let mut log = Log::new();
+        assert_eq!([add(&mut log, removed(1)), add(&mut log, removed(2))], [Ok(1), Ok(2)]);
+        assert!(log.fold_at().is_some());
+        let write = log.rows();
+        let Write::Rows(entries, parts) = &write else { panic!("{write:?}") };
+        assert_eq!(*entries, Entries { first: 1, last: 2 });
+        assert_eq!(*parts, [Changes { removed_jobs: vec![1, 2], ..Changes::default() }]);
+        log.written(write);
+        assert_eq!((log.fold_at(), log.pending.rows()), (None, 0));
+        assert_eq!(add(&mut log, removed(3)), Ok(3));
+    }
+
+    #[test]
+    fn changes_with_many_bytes_or_rows_are_rows_at_once() {
+        let mut log = Log::new();
+        assert_eq!(add(&mut log, result(MAX_LOG_BYTES)), Err(Entries { first: 1, last: 0 }));
+        assert_eq!(add(&mut log, result(MAX_LOG_BYTES / 2)), Ok(1));
+        assert_eq!(add(&mut log, result(MAX_LOG_BYTES / 2)), Err(Entries { first: 1, last: 1 }));
+        let numbers = (0..=MAX_ROWS as i64).collect();
+        let many = vec![Changes { removed_jobs: numbers, ..Changes::default() }];
+        assert_eq!(add(&mut log, many), Err(Entries { first: 2, last: 1 }));
+        assert_eq!(add(&mut log, removed(1)), Ok(2));
+    }
+
+    #[test]
+    fn old_entries_become_rows_with_the_next_changes() {
+        let mut log = Log::new();
+        assert_eq!(add(&mut log, removed(1)), Ok(1));
+        log.fold_at = Some(Instant::now());
+        assert_eq!(add(&mut log, removed(2)), Err(Entries { first: 1, last: 1 }));
+    }
 }

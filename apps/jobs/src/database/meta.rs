@@ -47,7 +47,7 @@ impl Meta {
 /// Returns an error if this program does not know the tables.
 pub(super) fn upgrade(version: Option<i64>) -> Result<&'static str> {
     match version {
-        // What is missing is created at each start, and each start writes the version.
+        // Each start creates the tables that are missing, and writes the version.
         None | Some(2 | VERSION) => Ok(""),
         Some(1) => Ok(include_str!("upgrade_to_2.sql")),
         Some(version) => Err(format!(

@@ -76,7 +76,7 @@ fn a_server_that_does_not_answer_any_more_ends_jobs() {
     proxy.is_silent.store(true, SeqCst);
     let error = client.ask(line("ADDJOB q lost"));
     let error = String::from_utf8_lossy(&error);
-    // Of the commit, or of the connection after it.
+    // The commit has failed, or the connection after it.
     assert!(
         error.starts_with("-MISCONF Errors writing to the database: ")
             && error.contains("the server has not answered for "),
