@@ -64,13 +64,14 @@ impl TlsConnect<Socket> for Handshake {
     fn connect(self, socket: Socket) -> Self::Future {
         Box::pin(async move {
             match self {
-                Handshake::None(limits) => Ok(Stream(Inner::Plain(Limited::new(socket, limits)))),
+                Handshake::None(limits) => Ok(Stream(Kind::Plain(Limited::new(socket, limits)))),
                 Handshake::Tls { connector, is_first, limits } => {
                     let mut socket = Limited::new(socket, limits);
                     if !is_first {
                         ask_for_tls(&mut socket).await?;
                     }
-                    Ok(Stream(Inner::Encrypted(Box::new(connector.connect(socket).await?))))
+                    let stream = connector.connect(socket).await?;
+                    Ok(Stream(Kind::Encrypted(Box::new(stream))))
                 }
             }
         })
@@ -85,10 +86,10 @@ async fn ask_for_tls(socket: &mut Limited<Socket>) -> io::Result<()> {
     }
 }
 
-/// The part of a [`Connection`](crate::Connection) that encrypts it if it has TLS, and ends it if its server is silent.
-pub struct Stream(Inner);
+/// The stream of a [`Connection`](crate::Connection).
+pub struct Stream(Kind);
 
-enum Inner {
+enum Kind {
     Plain(Limited<Socket>),
     Encrypted(Box<tokio_rustls::client::TlsStream<Limited<Socket>>>),
 }
@@ -106,8 +107,8 @@ impl AsyncRead for Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match &mut self.get_mut().0 {
-            Inner::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Inner::Encrypted(stream) => Pin::new(stream).poll_read(context, buffer),
+            Kind::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Kind::Encrypted(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 }
@@ -115,22 +116,22 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().0 {
-            Inner::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Inner::Encrypted(stream) => Pin::new(stream).poll_write(context, bytes),
+            Kind::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Kind::Encrypted(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().0 {
-            Inner::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Inner::Encrypted(stream) => Pin::new(stream).poll_flush(context),
+            Kind::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Kind::Encrypted(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().0 {
-            Inner::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Inner::Encrypted(stream) => Pin::new(stream).poll_shutdown(context),
+            Kind::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Kind::Encrypted(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

@@ -63,9 +63,9 @@ impl Target {
     /// host. `sslrootcert` names the file of the authorities that may have signed it; without it, it is those of the operating
     /// system. `sslcert` and `sslkey` name the certificate of the client and its key.
     ///
-    /// A server that is silent for 5 seconds while a connection begins, or later for 30 seconds while it owes an answer, counts as
-    /// lost. `connect_timeout=SECONDS` and `answer_timeout=SECONDS` set other times. Connections over a Unix socket have no such
-    /// limit.
+    /// A server that is silent for 5 seconds while a connection begins, or later for 30 seconds while it owes an answer to a client that
+    /// blocks (`connect_blocking`), counts as lost. `connect_timeout=SECONDS` and `answer_timeout=SECONDS` set other times.
+    /// Connections over a Unix socket have no such limit.
     ///
     /// ```
     /// use thegiant_postgres::Target;
@@ -123,21 +123,20 @@ impl Target {
         self.answer_timeout
     }
 
-    /// Returns how to connect, and the limits of the connection.
-    fn prepared(&self) -> (Config, Connect, Limits) {
+    /// Returns the settings of a connection.
+    fn settings(&self, answer: Option<Duration>) -> (Config, Connect, Limits) {
         let mut config = self.config.clone();
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(self.connect_timeout);
-        }
-        let limits = Limits::new(config.get_connect_timeout().copied(), self.answer_timeout);
+        let connect = config.get_connect_timeout().copied().unwrap_or(self.connect_timeout);
+        config.connect_timeout(connect);
         let is_tls_first = config.get_ssl_negotiation() == SslNegotiation::Direct;
-        // The client has no hook for the streams of Unix sockets.
         if self.tls.is_none() && config.get_hosts().iter().any(|host| matches!(host, Host::Unix(_))) {
+            // The client has no hook for the streams of Unix sockets.
             config.ssl_mode(SslMode::Disable);
         } else {
             // The client leaves everything before the first message to `Connect`.
             config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
         }
+        let limits = Limits::new(connect, answer);
         (config, Connect::new(self.tls.clone(), is_tls_first, limits.clone()), limits)
     }
 
@@ -157,7 +156,7 @@ impl Target {
     /// # Errors
     /// Returns an error if no server can be reached, or if the server refuses the user.
     pub async fn connect(&self) -> Result<(Client, Connection), tokio_postgres::Error> {
-        let (config, connect, limits) = self.prepared();
+        let (config, connect, limits) = self.settings(None);
         let connected = config.connect(connect).await?;
         limits.is_connected();
         Ok(connected)
@@ -179,7 +178,7 @@ impl Target {
     /// Returns an error if no server can be reached, or if the server refuses the user.
     #[cfg(feature = "blocking")]
     pub fn connect_blocking(&self) -> Result<postgres::Client, postgres::Error> {
-        let (config, connect, limits) = self.prepared();
+        let (config, connect, limits) = self.settings(Some(self.answer_timeout));
         let client = postgres::Config::from(config).connect(connect)?;
         limits.is_connected();
         Ok(client)

@@ -19,13 +19,14 @@ use tokio::{
 /// How long the server of a connection may be silent.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
-    connect: Option<Duration>,
-    answer: Duration,
+    connect: Duration,
+    /// None for a connection that also waits for notifications.
+    answer: Option<Duration>,
     is_connected: Arc<AtomicBool>,
 }
 
 impl Limits {
-    pub(crate) fn new(connect: Option<Duration>, answer: Duration) -> Self {
+    pub(crate) fn new(connect: Duration, answer: Option<Duration>) -> Self {
         Limits { connect, answer, is_connected: Arc::default() }
     }
 
@@ -34,10 +35,10 @@ impl Limits {
         self.is_connected.store(true, Ordering::Relaxed);
     }
 
-    fn current(&self) -> Duration {
+    fn current(&self) -> Option<Duration> {
         match self.is_connected.load(Ordering::Relaxed) {
             true => self.answer,
-            false => self.connect.unwrap_or(self.answer),
+            false => Some(self.connect),
         }
     }
 }
@@ -55,23 +56,26 @@ pub(crate) struct Limited<S> {
 
 impl<S> Limited<S> {
     pub(crate) fn new(stream: S, limits: Limits) -> Self {
-        let half = Box::pin(sleep(limits.current() / 2));
+        let half = Box::pin(sleep(limits.connect / 2));
         Limited { stream, limits, half, is_second_half: false }
     }
 
     fn begin(&mut self, is_second_half: bool) {
-        self.half.as_mut().reset(Instant::now() + self.limits.current() / 2);
-        self.is_second_half = is_second_half;
+        if let Some(limit) = self.limits.current() {
+            self.half.as_mut().reset(Instant::now() + limit / 2);
+            self.is_second_half = is_second_half;
+        }
     }
 
     /// Ends when the server has been silent for too long.
     fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        let Some(limit) = self.limits.current() else { return Poll::Pending };
         ready!(self.half.as_mut().poll(context));
         if !self.is_second_half {
             self.begin(true);
             ready!(self.half.as_mut().poll(context));
         }
-        let text = format!("the server has not answered for {:?}", self.limits.current());
+        let text = format!("the server has not answered for {limit:?}");
         Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, text))
     }
 }
@@ -134,7 +138,7 @@ mod tests {
             Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
         let _context = runtime.enter();
         let (stream, server) = duplex(64);
-        let limits = Limits::new(Some(CONNECT), ANSWER);
+        let limits = Limits::new(CONNECT, Some(ANSWER));
         let stream = Limited::new(stream, limits.clone());
         runtime.block_on(test(stream, server, limits));
     }
