@@ -5,7 +5,7 @@ use std::{
     io,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -141,6 +141,22 @@ struct Encrypted {
     refusal: Refusal,
 }
 
+impl Encrypted {
+    /// Reads the reason of a failed write: the server may have sent it before it closed the connection.
+    fn after_write<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if matches!(written, Poll::Ready(Err(_))) {
+            let mut rest = [0; 1024];
+            // A closed connection can be read to its end.
+            let _ = ready!(Pin::new(self).poll_read(context, &mut ReadBuf::new(&mut rest)));
+        }
+        written
+    }
+}
+
 impl AsyncRead for Encrypted {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -162,11 +178,13 @@ impl AsyncWrite for Encrypted {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.after_write(context, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.after_write(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
