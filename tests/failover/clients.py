@@ -77,8 +77,14 @@ class Client:
         except (redis.RedisError, OSError) as error:
             # An error of the server leaves the connection as it was.
             if not isinstance(error, redis.ResponseError):
-                self.cluster = None
+                self.leave()
             raise Failed from error
+
+    def leave(self):
+        """Closes all connections. The jobs that were given to them are given to others."""
+        if self.cluster is not None:
+            self.cluster.close()
+        self.cluster = None
 
 
 class Failed(Exception):
@@ -125,6 +131,8 @@ def work_off(record, ports, queues, number, _rate):
                 accepted = client.call("ACKJOB", id) == 1
             except Failed:
                 accepted = None
+                # An instance that has refused the end of the job would keep it for this connection.
+                client.leave()
             record("done", start, time.monotonic(), id, accepted)
 
 

@@ -21,9 +21,8 @@
 //! ```
 //!
 //! This example shows the sessions of a web site. They expire, and the keyspace events `expired` and `ended` tell clients so. They
-//! outlive the server:
-//! each change is in the file `sessions.log` in the current directory before its client gets a reply. The example
-//! `compaction` keeps such a log short.
+//! outlive the server: each change is in the file `sessions.log` in the current directory before its client gets a reply. The
+//! example `compaction` keeps such a log short.
 
 use std::{fs, io, io::Write, path::Path};
 
