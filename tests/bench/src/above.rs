@@ -9,7 +9,8 @@ use crate::load::{Load, Slots};
 use crate::options::Options;
 use crate::program::Program;
 use crate::server::Server;
-use crate::throughput::{Cell, fill, pilot, sample};
+use crate::throughput::{Cell, fill};
+use crate::window::{Loaded, alternate};
 
 /// Returns the name of this measurement on the command line.
 pub(crate) fn name(cell: Cell) -> String {
@@ -33,24 +34,21 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
         return Ok(Vec::new());
     }
     let load = Load { cpus: options.cpus.clone(), keys: options.keys, slots: Slots::Unknown };
-    let bare = Server::start(&Program::bare()?, &options.cpus)?;
-    let servers = programs.try_map(|program| Server::start(program, &options.cpus))?;
-    servers.try_map(|server| fill(server, &load))?;
+    let bare = [Server::start(&Program::bare()?, &options.cpus)?];
+    let servers = programs.try_map(|program| Ok([Server::start(program, &options.cpus)?]))?;
+    servers.try_map(|[server]| fill(server, &load))?;
     let mut series = Vec::new();
     for cell in cells {
-        let requests = pilot(cell, &servers, &load, options)?;
-        pilot(cell, &Pair { baseline: &bare, subject: &bare }, &load, options)?;
-        series.push((cell, requests, Vec::new()));
+        eprintln!("above a bare epoll server: {}", cell.title());
+        let start = |servers| Loaded::start(servers, &load, cell);
+        let loaded = [start(&bare)?, start(&servers.baseline)?, start(&servers.subject)?];
+        let turns = alternate(loaded, options)?.into_iter().map(|samples| {
+            let [bare, baseline, subject] = samples.map(|sample| sample.nanoseconds);
+            Pair { baseline: baseline - bare, subject: subject - bare }
+        });
+        series.push((cell, turns.collect()));
     }
-    for round in 1..=options.rounds() {
-        eprintln!("above a bare epoll server: round {round} of {}", options.rounds());
-        for (cell, requests, rounds) in &mut series {
-            let cost = |server: &Server| Ok(sample(server, &load, *cell, *requests)?.nanoseconds);
-            let (bare, costs) = (cost(&bare)?, servers.try_map(cost)?);
-            rounds.push(costs.map(|cost| cost - bare));
-        }
-    }
-    let figure = |(cell, _, rounds): (Cell, _, _)| Figure {
+    let figure = |(cell, rounds): (Cell, _)| Figure {
         name: format!("{}: CPU ns per command above a bare epoll server", cell.title()),
         rounds,
         decimals: 0,

@@ -21,6 +21,14 @@ const LISTENER: Token = Token(usize::MAX);
 /// Size of the read buffer, as in `kv`.
 const BUFFER: usize = 64 * 1024;
 
+/// What all connections share.
+struct Worker {
+    input: Vec<u8>,
+    output: Vec<u8>,
+    /// Number of commands that were answered.
+    commands: u64,
+}
+
 struct Connection {
     stream: TcpStream,
     /// The beginning of a request whose rest has not arrived.
@@ -36,7 +44,7 @@ pub(crate) fn serve(address: SocketAddr) -> Result<()> {
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut events = Events::with_capacity(1024);
     let (mut connections, mut next) = (HashMap::new(), 0);
-    let (mut input, mut output) = (vec![0; BUFFER], Vec::new());
+    let mut worker = Worker { input: vec![0; BUFFER], output: Vec::new(), commands: 0 };
     loop {
         match poll.poll(&mut events, None) {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -52,7 +60,7 @@ pub(crate) fn serve(address: SocketAddr) -> Result<()> {
                     connections.insert(token, Connection { stream, partial: Vec::new(), unsent: Vec::new() });
                 }
             } else if let Some(connection) = connections.get_mut(&event.token())
-                && !connection.turn(&mut input, &mut output)
+                && !connection.turn(&mut worker)
             {
                 connections.remove(&event.token());
             }
@@ -62,7 +70,8 @@ pub(crate) fn serve(address: SocketAddr) -> Result<()> {
 
 impl Connection {
     /// Reads, answers and writes until the socket is empty or full. Returns whether the connection is still open.
-    fn turn(&mut self, input: &mut [u8], output: &mut Vec<u8>) -> bool {
+    fn turn(&mut self, worker: &mut Worker) -> bool {
+        let Worker { input, output, commands } = worker;
         loop {
             if !self.unsent.is_empty() {
                 let unsent = std::mem::take(&mut self.unsent);
@@ -80,11 +89,11 @@ impl Connection {
             };
             output.clear();
             if self.partial.is_empty() {
-                let used = answer(&input[..read], output);
+                let used = answer(&input[..read], output, commands);
                 self.partial.extend_from_slice(&input[used..read]);
             } else {
                 self.partial.extend_from_slice(&input[..read]);
-                let used = answer(&self.partial, output);
+                let used = answer(&self.partial, output, commands);
                 self.partial.drain(..used);
             }
             if !self.write(output) {
@@ -113,7 +122,7 @@ impl Connection {
 }
 
 /// Answers all complete requests. Returns the length of their bytes.
-fn answer(input: &[u8], output: &mut Vec<u8>) -> usize {
+fn answer(input: &[u8], output: &mut Vec<u8>, commands: &mut u64) -> usize {
     let mut used = 0;
     while let Some((len, letter)) = request(&input[used..]) {
         match letter {
@@ -123,10 +132,15 @@ fn answer(input: &[u8], output: &mut Vec<u8>) -> usize {
                 output.extend_from_slice(&[b'x'; VALUE_BYTES as usize]);
                 output.extend_from_slice(b"\r\n");
             }
+            b'I' => {
+                let text = format!("total_commands_processed:{commands}");
+                output.extend_from_slice(format!("${}\r\n{text}\r\n", text.len()).as_bytes());
+            }
             b'P' => output.extend_from_slice(b"+PONG\r\n"),
             _ => output.extend_from_slice(b"-ERR unknown command\r\n"),
         }
         used += len;
+        *commands += 1;
     }
     used
 }
@@ -168,8 +182,10 @@ mod tests {
     fn complete_requests_are_answered_and_the_rest_is_kept() {
         let requests = b"*1\r\n$4\r\nPING\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n*2\r\n$3\r\nGE";
         let mut output = Vec::new();
-        assert_eq!(answer(requests, &mut output), requests.len() - b"*2\r\n$3\r\nGE".len());
+        let mut commands = 0;
+        assert_eq!(answer(requests, &mut output, &mut commands), requests.len() - b"*2\r\n$3\r\nGE".len());
         assert_eq!(output, b"+PONG\r\n+OK\r\n");
+        assert_eq!(commands, 2);
         for end in 0..14 {
             assert_eq!(request(&requests[..end]), None);
         }

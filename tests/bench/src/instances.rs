@@ -14,7 +14,7 @@ use crate::program::Program;
 use crate::proxy::Folder;
 use crate::report;
 use crate::server::{Server, free_address};
-use crate::throughput::{Cell, Sample, Series, fill, pilot};
+use crate::throughput::{Cell, Series, fill, measure_cell};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 const SLOTS: u32 = 16384;
@@ -63,21 +63,10 @@ pub(crate) fn reports(options: &Options) -> Result<Vec<String>> {
 
 fn measure(groups: &Pair<&Group>, options: &Options) -> Result<Vec<Series>> {
     groups.try_map(|group| fill(&group.servers[0], &group.load))?;
-    let baseline = &groups.baseline.servers[0];
     let cells =
         ["GET", "SET"].into_iter().flat_map(|command| DEPTHS.map(|pipeline| Cell { command, pipeline }));
-    let mut all = Vec::new();
-    for cell in cells {
-        let requests = pilot(cell, &Pair { baseline, subject: baseline }, &groups.baseline.load, options)?;
-        all.push(Series { cell, requests, samples: Vec::new() });
-    }
-    for round in 1..=options.rounds() {
-        eprintln!("instances: round {round} of {}", options.rounds());
-        for Series { cell, requests, samples } in &mut all {
-            samples.push(groups.try_map(|group| group.sample(*cell, *requests))?);
-        }
-    }
-    Ok(all)
+    let groups = groups.map(|group| (&group.servers[..], &group.load));
+    cells.map(|cell| measure_cell(cell, groups, options)).collect()
 }
 
 impl Group {
@@ -100,14 +89,5 @@ impl Group {
         // redis-benchmark refuses a cluster of one instance.
         let slots = if count > 1 { Slots::Known } else { Slots::Tagged };
         Ok(Group { servers, load: Load { cpus: options.cpus.clone(), keys: options.keys, slots } })
-    }
-
-    /// Sends the requests, and returns the CPU time of all servers.
-    fn sample(&self, cell: Cell, requests: u64) -> Result<Sample> {
-        let cpu = || self.servers.iter().map(Server::cpu_nanoseconds).sum::<Result<u64>>();
-        let before = cpu()?;
-        let per_second = self.load.run(&self.servers[0], cell, requests)?;
-        let used = cpu()?.saturating_sub(before);
-        Ok(Sample { nanoseconds: used as f64 / requests as f64, per_second })
     }
 }

@@ -1,6 +1,10 @@
 //! The load generator: redis-benchmark.
 
-use std::process::Output;
+use std::process::{Child, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Result;
 use crate::pinned;
@@ -13,8 +17,14 @@ pub(crate) const VALUE_BYTES: u64 = 64;
 /// redis-benchmark puts a hash tag of five bytes in the place of `{tag}` if it knows the slots.
 const TAGGED_KEY: &str = "key:{tag}:__rand_int__";
 
-/// Time limit of a run, far above the length of any round. It ends the bench if a server hangs.
+/// Time limit of a run. It ends the bench if a server hangs.
 const DEADLINE_SECONDS: u64 = 60;
+
+/// More commands than any server runs while it is measured.
+const ENDLESS: u64 = 2_000_000_000;
+
+/// Time in which redis-benchmark opens its connections, and the server fills its caches.
+const WARM_UP: Duration = Duration::from_millis(300);
 
 /// The parameters that all runs share.
 #[derive(Clone)]
@@ -37,17 +47,27 @@ pub(crate) enum Slots {
     Known,
 }
 
+/// A redis-benchmark that sends commands until it is dropped, except while it is paused.
+pub(crate) struct Generator(Child);
+
 impl Load {
-    /// Sends `requests` commands and returns the number of replies per second.
-    pub(crate) fn run(&self, server: &Server, cell: Cell, requests: u64) -> Result<f64> {
+    /// Sends `requests` commands.
+    pub(crate) fn run(&self, server: &Server, cell: Cell, requests: u64) -> Result<()> {
         // `timeout` forwards TERM to redis-benchmark.
-        let mut command = pinned::command(&self.cpus, "TERM", &self.command_line(server, cell, requests));
-        let output = command.output()?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        match commands_per_second(&text, cell.command) {
-            Some(figure) if output.status.success() => Ok(figure),
-            _ => Err(failure(&output).into()),
-        }
+        let timeout = ["timeout".to_owned(), DEADLINE_SECONDS.to_string()];
+        let line = [&timeout[..], &self.command_line(server, cell, requests)].concat();
+        let output = pinned::command(&self.cpus, "TERM", &line).output()?;
+        if output.status.success() { Ok(()) } else { Err(failure(&output).into()) }
+    }
+
+    /// Starts a redis-benchmark. It is paused after a short while, in which it opens its connections.
+    pub(crate) fn start(&self, server: &Server, cell: Cell) -> Result<Generator> {
+        let mut command = pinned::command(&self.cpus, "KILL", &self.command_line(server, cell, ENDLESS));
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let mut generator = Generator(child);
+        thread::sleep(WARM_UP);
+        generator.pause()?;
+        Ok(generator)
     }
 
     fn command_line(&self, server: &Server, cell: Cell, requests: u64) -> Vec<String> {
@@ -55,8 +75,7 @@ impl Load {
         let (command, pipeline) = (cell.command, cell.pipeline);
         let value = "x".repeat(VALUE_BYTES as usize);
         let mut line = format!(
-            "timeout {DEADLINE_SECONDS} redis-benchmark -h {ip} -p {port} -c {CONNECTIONS} -d {VALUE_BYTES} \
-             -n {requests} -P {pipeline} --csv"
+            "redis-benchmark -h {ip} -p {port} -c {CONNECTIONS} -d {VALUE_BYTES} -n {requests} -P {pipeline} --csv"
         );
         if self.slots == Slots::Known {
             line.push_str(" --cluster");
@@ -75,12 +94,29 @@ impl Load {
     }
 }
 
-/// Parses the second column of `"GET","123456.78","0.203",…`.
-fn commands_per_second(csv: &str, command: &str) -> Option<f64> {
-    let mut rows = csv.lines().map(|line| line.split(',').map(|cell| cell.trim_matches('"')));
-    let is_command = |name: &str| name.split(' ').next() == Some(command);
-    let mut row = rows.find_map(|mut row| row.next().is_some_and(is_command).then_some(row))?;
-    row.next()?.parse().ok()
+impl Generator {
+    pub(crate) fn resume(&mut self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    pub(crate) fn pause(&mut self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    fn signal(&mut self, signal: Signal) -> Result<()> {
+        if let Some(status) = self.0.try_wait()? {
+            return Err(format!("redis-benchmark has ended ({status})").into());
+        }
+        Ok(kill_process(Pid::from_child(&self.0), signal)?)
+    }
+}
+
+impl Drop for Generator {
+    fn drop(&mut self) {
+        // Both calls fail only if the process has already ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn failure(output: &Output) -> String {
@@ -90,17 +126,4 @@ fn failure(output: &Output) -> String {
     }
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     format!("redis-benchmark failed ({}): {} {}", output.status, stderr.trim(), stdout.trim())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parses_the_row_of_a_command() {
-        let csv = "\"test\",\"rps\",\"avg_latency_ms\"\n\"GET\",\"196850.39\",\"0.203\"\n";
-        assert_eq!(commands_per_second(csv, "GET"), Some(196_850.39));
-        assert_eq!(commands_per_second(csv, "SET"), None);
-        assert_eq!(commands_per_second("", "GET"), None);
-    }
 }

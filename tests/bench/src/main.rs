@@ -25,6 +25,7 @@ mod report;
 mod server;
 mod threads;
 mod throughput;
+mod window;
 mod wire;
 
 use std::env;

@@ -22,7 +22,7 @@ Compares kv with Redis on this machine: the cost of a command and of a connectio
 
 Usage: tests/bench/run [OPTIONS]
 
-  --quick         run fewer and shorter rounds: half a minute, rough figures
+  --quick         measure for a shorter time: half a minute, rough figures
   --only NAME     run only this measurement (repeatable): set, get, set-1, get-16, … (1, 16, 64, 512),
                   open, memory, publish, publish-200, publish-200-50, … (200, 1000; 1, 50), publish-memory,
                   multi, tracked, tracked-1, tracked-16; above, above-get, above-get-1, …: the CPU time
@@ -178,11 +178,28 @@ impl Options {
         others[..count].iter().map(|other| self.pair(other, "jobs")).collect()
     }
 
+    /// Returns how often each server has its turn with a command.
+    pub(crate) fn windows(&self) -> usize {
+        match (self.disk, self.quick) {
+            (true, true) => 8,
+            (true, false) => 40,
+            (false, true) => 20,
+            (false, false) => 200,
+        }
+    }
+
+    /// Returns the time of a turn.
+    pub(crate) fn window(&self) -> Duration {
+        // A group of writes takes milliseconds.
+        Duration::from_millis(if self.disk { 150 } else { 25 })
+    }
+
+    /// Returns the number of rounds of other measurements.
     pub(crate) fn rounds(&self) -> usize {
         if self.quick { 3 } else { 7 }
     }
 
-    /// Returns the duration of a round of one server and one command. The baseline's speed determines its size.
+    /// Returns the duration of a round of one server.
     pub(crate) fn round_time(&self) -> Duration {
         Duration::from_millis(if self.quick { 250 } else { 700 })
     }

@@ -31,6 +31,8 @@ pub(crate) struct Program {
     pub(crate) settings: String,
     /// The listening address, if a configuration file sets it.
     pub(crate) address: Option<SocketAddr>,
+    /// The server behind a proxy, which counts the commands.
+    pub(crate) counted_at: Option<SocketAddr>,
 }
 
 /// The style of a program's command line.
@@ -57,7 +59,15 @@ impl Program {
             _ => label.clone(),
         };
         let settings = if dialect == Dialect::Redis { REDIS_SETTINGS } else { "" }.to_owned();
-        Ok(Program { path: path.to_owned(), label, version, dialect, settings, address: None })
+        Ok(Program {
+            path: path.to_owned(),
+            label,
+            version,
+            dialect,
+            settings,
+            address: None,
+            counted_at: None,
+        })
     }
 
     /// Returns a program of this workspace, which `tests/bench/run` has built next to this driver.
@@ -80,7 +90,15 @@ impl Program {
     fn driver(label: &str, dialect: Dialect) -> Result<Program> {
         let path = env::current_exe()?.to_string_lossy().into_owned();
         let (label, version) = (label.to_owned(), label.to_owned());
-        Ok(Program { path, version, label, dialect, settings: String::new(), address: None })
+        Ok(Program {
+            path,
+            version,
+            label,
+            dialect,
+            settings: String::new(),
+            address: None,
+            counted_at: None,
+        })
     }
 
     /// Replaces the settings.
@@ -99,6 +117,11 @@ impl Program {
     /// Sets the address that the settings already contain.
     pub(crate) fn at(self, address: SocketAddr) -> Program {
         Program { address: Some(address), ..self }
+    }
+
+    /// Makes the server behind this proxy the one that counts the commands.
+    pub(crate) fn counted_at(self, address: SocketAddr) -> Program {
+        Program { counted_at: Some(address), ..self }
     }
 
     /// Returns whether the program is not part of this workspace. Ratio targets compare with foreign programs.

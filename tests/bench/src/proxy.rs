@@ -141,10 +141,13 @@ impl Folder {
                 ),
                 format!("-f {}", file.display()),
             ),
-            _ => return Ok(program.clone().with(format!("--connections {connections} {upstream}"))),
+            _ => {
+                let settings = format!("--connections {connections} {upstream}");
+                return Ok(program.clone().with(settings).counted_at(upstream));
+            }
         };
         fs::write(&file, text)?;
-        Ok(program.clone().with(settings).at(address))
+        Ok(program.clone().with(settings).at(address).counted_at(upstream))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::load::{Load, Slots, VALUE_BYTES};
 use crate::options::Options;
 use crate::program::Program;
 use crate::server::Server;
-use crate::throughput::{Cell, pilot, sample};
+use crate::throughput::{Cell, measure_cell};
 use crate::wire::request;
 
 /// Name of the memory measurement on the command line.
@@ -43,33 +43,21 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
     if cells.is_empty() && !options.selects(MEMORY) {
         return Ok(Vec::new());
     }
-    let servers = programs.try_map(|program| Server::start(program, &options.cpus))?;
+    let servers = programs.try_map(|program| Ok([Server::start(program, &options.cpus)?]))?;
     let memory = Figure {
         name: format!("bytes per key with a value of {VALUE_BYTES} bytes, of a million"),
-        rounds: vec![servers.try_map(fill)?],
+        rounds: vec![servers.try_map(|[server]| fill(server))?],
         decimals: 0,
         target: Some(Limit::Ratio(1.0)),
     };
     let load = Load { cpus: options.cpus.clone(), keys: Some(KEYS), slots: Slots::Unknown };
-    let mut series = Vec::new();
+    let mut figures = Vec::from_iter(options.selects(MEMORY).then_some(memory));
     for cell in cells {
-        series.push((cell, pilot(cell, &servers, &load, options)?, Vec::new()));
+        let series = measure_cell(cell, servers.map(|servers| (&servers[..], &load)), options)?;
+        let target = (cell.pipeline == 64).then_some(Limit::Ratio(TARGET));
+        figures.push(series.cpu_figure(&format!("{}, a million random keys", cell.title()), target));
     }
-    for round in 1..=options.rounds() {
-        eprintln!("a million random keys: round {round} of {}", options.rounds());
-        for (cell, requests, rounds) in &mut series {
-            let cost = |server: &Server| Ok(sample(server, &load, *cell, *requests)?.nanoseconds);
-            rounds.push(servers.try_map(cost)?);
-        }
-    }
-    let figure = |(cell, _, rounds): (Cell, _, _)| Figure {
-        name: format!("{}, a million random keys: CPU ns per command", cell.title()),
-        rounds,
-        decimals: 0,
-        target: (cell.pipeline == 64).then_some(Limit::Ratio(TARGET)),
-    };
-    let memory = options.selects(MEMORY).then_some(memory);
-    Ok(memory.into_iter().chain(series.into_iter().map(figure)).collect())
+    Ok(figures)
 }
 
 /// Stores all keys that redis-benchmark may send, and returns the growth of the resident memory per key, in bytes.

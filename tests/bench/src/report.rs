@@ -31,24 +31,31 @@ fn method(options: &Options) -> String {
     if options.calls {
         return format!(
             "Calls: all connections in one thread, {VALUE_BYTES}-byte jobs and results, a reply and the next request in one \
-            write; server and load generator share CPU {}; CPU time is the server's, user and system. Medians of {} \
-            alternating rounds of {} s, in brackets the lowest and the highest ratio of a round.",
+            write; server and load generator share CPU {}; CPU time is the server's, user and system. {}",
             options.cpus,
-            options.rounds(),
-            options.round_time().as_secs_f64(),
+            rounds(options),
         );
     }
     let keys = match options.keys {
         Some(keys) => format!("{} random keys (`-r {keys}`)", grouped(keys as f64, 0)),
         None => "one key (no `-r`)".to_owned(),
     };
-    let (rounds, round_time) = (options.rounds(), options.round_time().as_secs_f64());
+    let (windows, window) = (options.windows(), options.window().as_millis());
     format!(
         "Commands: redis-benchmark, {CONNECTIONS} connections, {VALUE_BYTES}-byte values, {keys}; server and load \
-         generator share CPU {}; CPU time is the server's, user and system. Medians of {rounds} alternating rounds \
-         of {round_time} s, in brackets the lowest and the highest ratio of a round. {}",
+         generator share CPU {}; CPU time is the server's, user and system. The servers take turns of {window} ms: \
+         medians of {windows} turns, in brackets the middle half of their ratios. Others: {} {}",
         options.cpus,
+        rounds(options),
         connections(options),
+    )
+}
+
+/// Describes the rounds of the measurements that have no windows.
+fn rounds(options: &Options) -> String {
+    let (rounds, time) = (options.rounds(), options.round_time().as_secs_f64());
+    format!(
+        "medians of {rounds} alternating rounds of {time} s, in brackets the middle half of their ratios."
     )
 }
 
@@ -80,7 +87,8 @@ fn row(figure: &Figure, against_foreign: bool) -> String {
 fn ratio(figure: &Figure) -> String {
     let ratios = figure.ratios();
     let middle = median(ratios.clone());
-    match ratios.as_slice() {
+    let outside = ratios.len() / 4;
+    match &ratios[outside..ratios.len() - outside] {
         [lowest, .., highest] => format!("{middle:.3} ({lowest:.2}–{highest:.2})"),
         _ => format!("{middle:.3}"),
     }

@@ -17,6 +17,7 @@ const START_DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) struct Server {
     child: Child,
     address: SocketAddr,
+    counted_at: SocketAddr,
 }
 
 impl Server {
@@ -27,13 +28,19 @@ impl Server {
         let mut command = pinned::command(cpus, "KILL", &program.command_line(address));
         let child = command.stdout(Stdio::null()).spawn();
         let child = child.map_err(|error| format!("cannot start setpriv (of util-linux): {error}"))?;
-        let mut server = Server { child, address };
+        let counted_at = program.counted_at.unwrap_or(address);
+        let mut server = Server { child, address, counted_at };
         server.wait_until_ready(&program.label, program.dialect)?;
         Ok(server)
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns the address of the server that counts its commands.
+    pub(crate) fn counted_at(&self) -> SocketAddr {
+        self.counted_at
     }
 
     /// Returns the CPU time used so far, user and system.

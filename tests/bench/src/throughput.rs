@@ -1,19 +1,18 @@
 //! Measures the cost of a command: CPU time and commands per second.
 
-use std::borrow::Borrow;
-
 use crate::Result;
 use crate::figure::{Figure, Limit, Pair};
 use crate::load::{Load, Slots};
 use crate::options::Options;
 use crate::program::Program;
 use crate::server::Server;
+use crate::window::{Loaded, Sample, alternate};
 
 const COMMANDS: [&str; 2] = ["SET", "GET"];
 const PIPELINES: [u64; 4] = [1, 16, 64, 512];
 
-/// Number of commands of a warm-up run.
-const PILOT: u64 = 20_000;
+/// Number of commands that store one key.
+const FEWEST: u64 = 20_000;
 
 /// One command at one depth of pipelining.
 #[derive(Clone, Copy)]
@@ -55,16 +54,9 @@ impl Cell {
     }
 }
 
-/// The result of one round of one server.
-pub(crate) struct Sample {
-    pub(crate) nanoseconds: f64,
-    pub(crate) per_second: f64,
-}
-
-/// A cell with the size and the results of its rounds.
+/// A cell with its results.
 pub(crate) struct Series {
     pub(crate) cell: Cell,
-    pub(crate) requests: u64,
     pub(crate) samples: Vec<Pair<Sample>>,
 }
 
@@ -80,53 +72,37 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
     Ok(cpu.chain(speed).collect())
 }
 
-/// Measures all cells in rounds.
-///
-/// Each round runs each cell on both servers, one after the other. A disturbance of the machine then affects
-/// both servers alike, and hardly changes the round's ratio.
+/// Starts both servers and measures all cells.
 pub(crate) fn measure(programs: &Pair<Program>, options: &Options, cells: &[Cell]) -> Result<Vec<Series>> {
     let load = Load { cpus: options.cpus.clone(), keys: options.keys, slots: Slots::Unknown };
-    let servers = programs.try_map(|program| Server::start(program, &options.cpus))?;
+    let servers = programs.try_map(|program| Ok([Server::start(program, &options.cpus)?]))?;
     if cells.iter().any(|cell| cell.command != "XADD") {
-        servers.try_map(|server| fill(server, &load))?;
+        servers.try_map(|[server]| fill(server, &load))?;
     }
-    let pilots = cells.iter().map(|&cell| {
-        Ok(Series { cell, requests: pilot(cell, &servers, &load, options)?, samples: Vec::new() })
-    });
-    let mut series = pilots.collect::<Result<Vec<_>>>()?;
-    for round in 1..=options.rounds() {
-        eprintln!("commands: round {round} of {}", options.rounds());
-        for Series { cell, requests, samples } in &mut series {
-            samples.push(servers.try_map(|server| sample(server, &load, *cell, *requests))?);
-        }
-    }
-    Ok(series)
+    cells
+        .iter()
+        .map(|&cell| measure_cell(cell, servers.map(|servers| (&servers[..], &load)), options))
+        .collect()
+}
+
+/// Measures a cell of two groups of servers, each with its load.
+pub(crate) fn measure_cell(
+    cell: Cell,
+    groups: Pair<(&[Server], &Load)>,
+    options: &Options,
+) -> Result<Series> {
+    eprintln!("{}", cell.title());
+    let loaded = groups.try_map(|(servers, load)| Loaded::start(servers, load, cell))?;
+    let samples = alternate([loaded.baseline, loaded.subject], options)?;
+    let samples = samples.into_iter().map(|[baseline, subject]| Pair { baseline, subject }).collect();
+    Ok(Series { cell, samples })
 }
 
 /// Stores the keys that GET reads. Five writes per random key leave fewer than 1 % of the keys missing.
-pub(crate) fn fill(server: &Server, load: &Load) -> Result<f64> {
+pub(crate) fn fill(server: &Server, load: &Load) -> Result<()> {
     let cell = Cell { command: "SET", pipeline: 64 };
     let requests = 5 * load.keys.unwrap_or(0);
-    load.run(server, cell, cell.whole(requests.max(PILOT)))
-}
-
-/// Warms up both servers and returns the number of requests of a round.
-pub(crate) fn pilot(
-    cell: Cell,
-    servers: &Pair<impl Borrow<Server>>,
-    load: &Load,
-    options: &Options,
-) -> Result<u64> {
-    let speed = servers.try_map(|server| load.run(server.borrow(), cell, cell.whole(PILOT)))?.baseline;
-    let requests = (speed * options.round_time().as_secs_f64()) as u64;
-    Ok(cell.whole(requests.max(PILOT)))
-}
-
-pub(crate) fn sample(server: &Server, load: &Load, cell: Cell, requests: u64) -> Result<Sample> {
-    let before = server.cpu_nanoseconds()?;
-    let per_second = load.run(server, cell, requests)?;
-    let used = server.cpu_nanoseconds()?.saturating_sub(before);
-    Ok(Sample { nanoseconds: used as f64 / requests as f64, per_second })
+    load.run(server, cell, cell.whole(requests.max(FEWEST)))
 }
 
 impl Series {
