@@ -179,6 +179,20 @@ impl Batch {
         requests.filter_map(|(request, target)| Some((request, target.target()?)))
     }
 
+    /// Returns how many requests these actors run next together; `None` stands for a request that no actor runs.
+    ///
+    /// The connection itself runs one request at a time.
+    pub(crate) fn run_len(&self, actors: Option<Actors>) -> u32 {
+        let len = match actors {
+            None | Some(Actors { first: ActorId::CONNECTION, .. }) => 1,
+            Some(Actors { first, last }) if first == last => {
+                self.requests.run_of(self.next..self.requests.len(), first)
+            }
+            Some(shards) => self.requests.of_actors(self.next, shards).count(),
+        };
+        len as u32
+    }
+
     /// Returns the requests that these shards run next, up to the first request for another actor.
     pub(crate) fn upcoming_resolved(
         &self,

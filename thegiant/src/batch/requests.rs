@@ -221,16 +221,26 @@ impl Requests {
     }
 
     /// Returns the requests from this one on: index, words and command.
-    ///
-    /// It has no panics, so that the compiler can remove what a caller does not use.
     #[inline]
     pub(crate) fn from(
         &self,
         request: u32,
     ) -> impl Iterator<Item = (u32, RequestWords<'_>, Resolved<CommandRef>)> {
+        self.range(request..u32::MAX)
+    }
+
+    /// Returns the requests in a range, as far as it has any, each with its index and its command.
+    ///
+    /// It has no panics, so that the compiler can remove what a caller does not use.
+    #[inline]
+    pub(crate) fn range(
+        &self,
+        range: Range<u32>,
+    ) -> impl Iterator<Item = (u32, RequestWords<'_>, Resolved<CommandRef>)> {
         let words = self.all_words();
-        let list = self.list.get(request as usize..).unwrap_or_default();
-        list.iter().zip(request..).map(move |(one, request)| {
+        let end = self.list.len().min(range.end as usize);
+        let list = self.list.get(range.start as usize..end).unwrap_or_default();
+        list.iter().zip(range.start..).map(move |(one, request)| {
             let spans = words.spans.get(one.start as usize..one.end as usize).unwrap_or_default();
             (request, RequestWords { spans, words }, one.target)
         })

@@ -253,6 +253,6 @@ impl Connection {
 
     /// Returns whether the command is `EXEC`.
     pub(super) fn executes(&self, target: CommandRef) -> bool {
-        self.state.server.routes.command(target.command).flags.contains(Flags::EXECUTES)
+        self.state.server.routes.executes(target)
     }
 }

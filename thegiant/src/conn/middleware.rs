@@ -1,6 +1,6 @@
 //! The part of a connection that lets requests pass through the middleware.
 
-use std::{cell::Cell, ops::Range, time::Instant};
+use std::{mem, time::Instant};
 
 use actix_rt::{
     task::JoinHandle,
@@ -9,11 +9,11 @@ use actix_rt::{
 
 use super::{Connection, ConnectionState};
 use crate::{
-    batch::{ActorId, Actors, Batch, CommandRef, Resolved},
+    batch::{Actors, Batch, CommandRef, Resolved},
     client::{Client, ClientFlag, CloseRequest},
     command::Flags,
     dispatch::Transaction,
-    middleware::{Completed, Held, Installed, Run},
+    middleware::{Completed, Held, Installed, Position, Run},
     server_state::ServerState,
 };
 
@@ -24,6 +24,8 @@ use crate::{
 pub(crate) struct MiddlewareCursor {
     /// Indexed by middleware.
     positions: Vec<Position>,
+    /// The first request behind the run of requests that pass together.
+    run_end: u32,
     /// The first request that has not passed all middleware.
     passed: u32,
     /// The first request whose outcome was not reported.
@@ -36,15 +38,6 @@ pub(crate) struct MiddlewareCursor {
     refused: Vec<(u32, usize)>,
     /// Wakes the connection at the end of a delay.
     timer: Option<Timer>,
-}
-
-/// The position of one middleware in the batch.
-#[derive(Debug, Default)]
-struct Position {
-    /// The first request that it has not seen.
-    next: u32,
-    /// The reason why the request before that one does not run, if it does not.
-    held: Option<Held>,
 }
 
 /// A task that wakes the connection. Dropping it ends the task.
@@ -64,6 +57,7 @@ impl MiddlewareCursor {
         }
         Some(Box::new(MiddlewareCursor {
             positions: middleware.iter().map(|_| Position::default()).collect(),
+            run_end: 0,
             passed: 0,
             reported: 0,
             started: Instant::now(),
@@ -75,12 +69,10 @@ impl MiddlewareCursor {
 
     /// Begins the next batch.
     fn reset(&mut self) {
+        self.run_end = 0;
         self.passed = 0;
         self.reported = 0;
         self.refused.clear();
-        for position in &mut self.positions {
-            position.next = 0;
-        }
         // Most batches end after all of their requests have run.
         if self.held.take().is_some() {
             self.timer = None;
@@ -99,24 +91,35 @@ impl MiddlewareCursor {
         actors: Option<Actors>,
     ) -> bool {
         let next = batch.next_request();
-        // The connection itself runs one request at a time.
-        let is_single = actors.is_none_or(|actors| actors.first == ActorId::CONNECTION);
-        let mut end = is_single.then_some(next + 1);
+        let is_new_run = self.run_end <= next;
+        if is_new_run {
+            self.run_end = next + batch.run_len(actors);
+        }
+        let mut end = self.run_end;
         let mut holds = false;
         for (index, (middleware, position)) in server.middleware.iter().zip(&mut self.positions).enumerate() {
             if position.held.is_none() {
-                let start = position.next.max(next);
                 let (routes, commands) = (&server.routes, middleware.commands());
-                let mut run =
-                    Run { batch, client, routes, next: start, end, actors, middleware: index, commands };
-                position.held = middleware.before(&mut run);
-                position.next = run.next;
+                // A held request has stopped the others at different requests of the run.
+                position.next = if is_new_run { next } else { position.next.max(next) };
+                middleware.before(&mut Run {
+                    batch,
+                    client,
+                    routes,
+                    position,
+                    end,
+                    middleware: index,
+                    commands,
+                });
             }
-            holds |= position.held.is_some();
-            // Inner middleware does not see the held request yet.
-            end = Some(position.next - u32::from(position.held.is_some()));
+            end = position.next;
+            if position.held.is_some() {
+                // Inner middleware does not see the held request yet.
+                end -= 1;
+                holds = true;
+            }
         }
-        self.passed = end.unwrap_or(next);
+        self.passed = end;
         self.started = Instant::now();
         if holds {
             self.held = batch.requests.replace_target(self.passed, Resolved::Held);
@@ -124,105 +127,76 @@ impl MiddlewareCursor {
         self.passed > next
     }
 
-    /// Reports the outcomes of the requests that have their replies.
-    fn report(&mut self, server: &ServerState, client: &Client, batch: &Batch) {
+    /// Reports the outcomes of the requests that have their replies, to the innermost middleware first.
+    ///
+    /// The last report of a batch prepares for the next batch.
+    #[inline(never)]
+    fn report(&mut self, server: &ServerState, client: &Client, batch: &mut Batch) {
         let end = batch.next_request();
-        // The server has rejected the others before they came to the middleware.
-        let passed = end.min(self.passed);
-        if self.reported < passed {
-            report(self, server, client, batch, self.reported..passed);
+        // The commands of a transaction have passed as requests of another batch.
+        let (passed, refused): (_, &[_]) = match batch.is_transaction() {
+            true => (0..end, &[]),
+            // The server has rejected the others before they came to the middleware.
+            false => (mem::replace(&mut self.reported, end)..end.min(self.passed), &self.refused),
+        };
+        for (index, middleware) in server.middleware.iter().enumerate().rev() {
+            middleware.after(Completed {
+                batch,
+                client,
+                routes: &server.routes,
+                next: passed.start,
+                end: passed.end,
+                started: self.started,
+                refused,
+                middleware: index,
+                commands: middleware.commands(),
+            });
         }
-        self.reported = end;
-    }
-}
-
-/// Reports the outcomes of requests, to the innermost middleware first.
-fn report(
-    cursor: &MiddlewareCursor,
-    server: &ServerState,
-    client: &Client,
-    batch: &Batch,
-    requests: Range<u32>,
-) {
-    for (index, middleware) in server.middleware.iter().enumerate().rev() {
-        middleware.after(&Completed {
-            batch,
-            client,
-            routes: &server.routes,
-            next: &Cell::new(requests.start),
-            end: requests.end,
-            started: cursor.started,
-            refused: if batch.is_transaction() { &[] } else { &cursor.refused },
-            middleware: index,
-            commands: middleware.commands(),
-        });
+        if batch.stats.has_spans() {
+            batch.stats.close_spans_before(end);
+        }
+        if !batch.has_requests() && !batch.is_transaction() {
+            self.reset();
+        }
     }
 }
 
 impl ConnectionState {
-    /// Returns whether requests of a batch have replies that the middleware does not know yet.
-    ///
-    /// A transaction reports its own when it has run.
-    #[inline]
-    pub(super) fn has_outcomes(&self, batch: &Batch) -> bool {
-        let has =
-            |cursor: &MiddlewareCursor| cursor.reported < batch.next_request() && !batch.is_transaction();
-        self.middleware.as_deref().is_some_and(has)
-    }
-
     /// Reports the outcomes of the requests of a batch that have their replies.
-    #[inline(never)]
+    ///
+    /// Those of a transaction follow when all of it has run.
+    #[inline]
     pub(super) fn report_outcomes(&mut self, batch: &mut Batch) {
         let ConnectionState { server, client, middleware: Some(cursor), .. } = self else { return };
         cursor.report(server, client, batch);
-        if batch.stats.has_spans() {
-            batch.stats.close_spans_before(batch.next_request());
-        }
-    }
-
-    /// Reports the outcomes of the commands of a transaction that has run.
-    pub(super) fn report_transaction(&mut self, transaction: &Batch) {
-        let ConnectionState { server, client, middleware: Some(cursor), .. } = self else { return };
-        report(cursor, server, client, transaction, 0..transaction.next_request());
     }
 }
 
 impl Connection {
-    /// Reports the last outcomes of a batch, and prepares for the next batch.
-    #[inline(never)]
-    pub(super) fn end_middleware(&mut self, batch: &mut Batch) {
-        if self.state.has_outcomes(batch) {
-            self.state.report_outcomes(batch);
-        }
-        if let Some(cursor) = &mut self.state.middleware {
-            cursor.reset();
-        }
-    }
-
     /// Lets the next requests with the same target pass through the middleware.
     ///
     /// Returns whether the next request may run. Otherwise it is [held](Resolved::Held).
     #[inline(never)]
     pub(super) fn pass_middleware(&mut self, batch: &mut Batch, target: Option<CommandRef>) -> bool {
+        let ConnectionState { server, client, middleware: Some(cursor), transaction, .. } = &mut self.state
+        else {
+            return true;
+        };
         let next = batch.next_request();
-        if self.state.middleware.as_ref().is_none_or(|cursor| next < cursor.passed) {
+        if next < cursor.passed {
             return true;
         }
-        if self.state.has_outcomes(batch) {
-            self.state.report_outcomes(batch);
+        if cursor.reported < next {
+            cursor.report(server, client, batch);
         }
-        let routes = &self.state.server.routes;
-        let actors = target.map(|target| routes.with_shards(target.actor_id));
-        let executes =
-            !self.state.transaction.is_none() && target.is_some_and(|target| self.executes(target));
+        let actors = target.map(|target| server.routes.with_shards(target.actor_id));
+        let executes = !transaction.is_none() && target.is_some_and(|target| server.routes.executes(target));
         if executes {
-            self.client.set_queued_flags(self.state.transaction.flags());
+            client.set_queued_flags(transaction.flags());
         }
-        let ConnectionState { server, client, middleware, .. } = &mut self.state;
-        let Some(cursor) = middleware else { return true };
         let may_run = cursor.pass(server, client, batch, actors);
         if executes {
-            self.client.set_queued_flags(Flags::NONE);
+            client.set_queued_flags(Flags::NONE);
         }
         may_run
     }

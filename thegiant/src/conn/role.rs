@@ -16,7 +16,7 @@ impl Connection {
     pub(super) fn check_role(&mut self, batch: &mut Batch, target: CommandRef) -> Result<(), NotMaster> {
         let routes = &self.state.server.routes;
         let transaction = &mut self.state.transaction;
-        if routes.command(target.command).flags.contains(Flags::EXECUTES)
+        if routes.executes(target)
             && let Some(queue) = transaction.queue()
         {
             return NotMaster::check(queue.commands(routes).map(|(command, name)| flags_of(command, name)));

@@ -81,6 +81,7 @@ impl Connection {
         if !self.state.transaction.is_none() {
             self.state.publish_queued();
         }
+        self.state.report_outcomes(&mut batch);
         if batch.is_streaming() {
             self.state.replies = batch.out.mode();
             return self.write_streaming(batch, cx);
@@ -134,9 +135,6 @@ impl Connection {
 
     /// Completes a batch whose requests all have replies.
     fn end_batch(&mut self, batch: &mut Batch) {
-        if self.state.middleware.is_some() {
-            self.end_middleware(batch);
-        }
         self.reply_protocol_error(batch);
         // Count first: a client that has its reply must find the command in the statistics.
         self.state.record_stats(batch);
@@ -207,7 +205,8 @@ impl Connection {
                 self.client.set_active(self.state.server.now());
                 self.state.follow_proxied_transaction();
                 self.state.replies = batch.out.mode();
-                if self.state.has_outcomes(&batch) {
+                // The others follow at once, in `run`.
+                if batch.has_requests() && !batch.is_transaction() {
                     self.state.report_outcomes(&mut batch);
                 }
                 // A blocked batch has earlier replies to send.

@@ -7,7 +7,6 @@ use crate::{
     batch::{Batch, CommandRef},
     client::ClientFlag,
     cluster::{ClusterState, Misdirected, View},
-    command::Flags,
     dispatch::reject,
     split::slot,
 };
@@ -53,7 +52,7 @@ impl Connection {
             subscriptions.take_if(|subscriptions| subscriptions.is_empty());
         });
         if let Some(queue) = transaction.queue()
-            && server.routes.command(target.command).flags.contains(Flags::EXECUTES)
+            && server.routes.executes(target)
         {
             let mut watched = watch.iter().flat_map(|watch| watch.keys());
             if watched.any(|key| !view.serves(slot(key))) {

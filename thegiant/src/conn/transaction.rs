@@ -70,7 +70,7 @@ impl Connection {
     pub(super) fn end_transaction(&mut self, mut transaction: Box<Batch>) -> Result<Box<Batch>, Next> {
         let state = &mut self.state;
         state.record_stats(&mut transaction);
-        state.report_transaction(&transaction);
+        state.report_outcomes(&mut transaction);
         let Transaction::Running(mut batch) = mem::take(&mut state.transaction) else {
             return Err(Stage::Ended.into());
         };

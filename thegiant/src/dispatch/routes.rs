@@ -8,7 +8,7 @@ use super::{BatchQueue, ClientBatch, GroupCommitStats, MountedActor, shards::Sha
 use crate::{
     Keyspace,
     batch::{ActorId, Actors, CommandId, CommandRef, RequestWords, Resolved, RowId},
-    command::{CommandTable, Spec, prefixed},
+    command::{CommandTable, Flags, Spec, prefixed},
 };
 
 /// The commands of an application, and the actors that run them.
@@ -220,6 +220,11 @@ impl Routes {
     /// Returns the command with this id.
     pub(crate) fn command(&self, id: CommandId) -> &'static Spec {
         self.commands[usize::from(id.0)]
+    }
+
+    /// Returns whether the command is `EXEC`.
+    pub(crate) fn executes(&self, target: CommandRef) -> bool {
+        self.command(target.command).flags.contains(Flags::EXECUTES)
     }
 
     /// Returns the table of the commands by name.

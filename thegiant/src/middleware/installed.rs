@@ -1,7 +1,6 @@
 //! The installed middleware, and the runs of requests that pass through it.
 
 use std::{
-    cell::Cell,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     time::Instant,
@@ -12,7 +11,7 @@ use actix_rt::time::Instant as TimerInstant;
 use super::{Decision, Middleware, Outcome};
 use crate::{
     Client, Error,
-    batch::{Actors, Batch, CommandRef, Resolved},
+    batch::{Batch, CommandRef, Resolved},
     command::{Request, Spec},
     dispatch::Routes,
 };
@@ -28,8 +27,8 @@ pub(crate) struct Installed {
 
 /// The methods of [`Middleware`] for many requests, so that one virtual call serves a whole run of requests.
 trait AnyMiddleware: Send + Sync {
-    fn before(&self, run: &mut Run<'_>) -> Option<Held>;
-    fn after(&self, completed: &Completed<'_>);
+    fn before(&self, run: &mut Run<'_>);
+    fn after(&self, completed: &mut Completed<'_>);
 }
 
 /// The next requests of a batch that go to the same place.
@@ -37,16 +36,23 @@ pub(crate) struct Run<'a> {
     pub(crate) batch: &'a mut Batch,
     pub(crate) client: &'a Client,
     pub(crate) routes: &'a Routes,
-    /// The next request to decide about.
-    pub(crate) next: u32,
-    /// The first request behind the run; `None` if the actors decide it.
-    pub(crate) end: Option<u32>,
-    /// The actors that run the requests; `None` for a request that no actor runs.
-    pub(crate) actors: Option<Actors>,
+    /// Where the middleware is in the batch.
+    pub(crate) position: &'a mut Position,
+    /// The first request behind the run.
+    pub(crate) end: u32,
     /// The index of the middleware.
     pub(crate) middleware: usize,
     /// The commands that concern the middleware; `None` for all.
     pub(crate) commands: Option<&'a Range<usize>>,
+}
+
+/// The position of a middleware in a batch.
+#[derive(Debug, Default)]
+pub(crate) struct Position {
+    /// The first request that it has not seen.
+    pub(crate) next: u32,
+    /// The reason why the request before that one does not run, if it does not.
+    pub(crate) held: Option<Held>,
 }
 
 /// The reason why a request does not run.
@@ -58,13 +64,12 @@ pub(crate) enum Held {
 }
 
 /// Requests of a batch that have their replies.
-#[derive(Clone, Copy)]
 pub(crate) struct Completed<'a> {
     pub(crate) batch: &'a Batch,
     pub(crate) client: &'a Client,
     pub(crate) routes: &'a Routes,
     /// The next request to report.
-    pub(crate) next: &'a Cell<u32>,
+    pub(crate) next: u32,
     pub(crate) end: u32,
     /// The time when the requests began to run.
     pub(crate) started: Instant,
@@ -95,39 +100,38 @@ impl Installed {
         self.commands.as_ref()
     }
 
-    /// Decides about the requests of a run, up to the first one that may not run now.
-    ///
-    /// Returns the reason for that request, which is the one before `run.next`.
-    pub(crate) fn before(&self, run: &mut Run<'_>) -> Option<Held> {
-        match catch_unwind(AssertUnwindSafe(|| self.middleware.before(run))) {
-            Ok(held) => held,
-            Err(_) => {
-                tracing::error!(id = run.client.id(), client = %run.client.addr(), "a middleware panicked");
-                Some(Held::Refused(Error::INTERNAL))
-            }
+    /// Decides about the requests of a run, up to the first one that may not run now, which is then held.
+    pub(crate) fn before(&self, run: &mut Run<'_>) {
+        if catch_unwind(AssertUnwindSafe(|| self.middleware.before(run))).is_err() {
+            log_panic(run.client, "a middleware panicked");
+            run.position.held = Some(Held::Refused(Error::INTERNAL));
         }
     }
 
     /// Reports the outcomes of requests.
-    pub(crate) fn after(&self, completed: &Completed<'_>) {
-        while catch_unwind(AssertUnwindSafe(|| self.middleware.after(completed))).is_err() {
-            let client = completed.client;
-            tracing::error!(id = client.id(), client = %client.addr(), "a middleware panicked after a command");
+    pub(crate) fn after(&self, mut completed: Completed<'_>) {
+        while catch_unwind(AssertUnwindSafe(|| self.middleware.after(&mut completed))).is_err() {
+            log_panic(completed.client, "a middleware panicked after a command");
         }
     }
 }
 
+#[cold]
+fn log_panic(client: &Client, message: &str) {
+    tracing::error!(id = client.id(), client = %client.addr(), "{message}");
+}
+
 impl<M: Middleware> AnyMiddleware for M {
-    fn before(&self, run: &mut Run<'_>) -> Option<Held> {
-        loop {
-            let decision = run.ask(|request| Middleware::before(self, request))?;
-            if let Some(held) = run.apply(decision) {
-                return Some(held);
+    fn before(&self, run: &mut Run<'_>) {
+        while let Some(decision) = run.ask(|request| Middleware::before(self, request)) {
+            run.position.held = run.apply(decision);
+            if run.position.held.is_some() {
+                return;
             }
         }
     }
 
-    fn after(&self, completed: &Completed<'_>) {
+    fn after(&self, completed: &mut Completed<'_>) {
         completed.report(|request, outcome| Middleware::after(self, request, outcome));
     }
 }
@@ -136,17 +140,11 @@ impl Run<'_> {
     /// Asks about each request of the run, up to the first decision that is not to run it.
     #[inline]
     fn ask(&mut self, ask: impl Fn(&Request<'_>) -> Decision) -> Option<Decision> {
-        let Run { batch, client, routes, next, end, actors, commands, .. } = self;
-        for (index, words, target) in batch.requests.from(*next) {
-            let is_of_run = match actors {
-                Some(actors) => target.target().is_some_and(|target| actors.has(target.actor_id)),
-                None => true,
-            };
-            if !is_of_run || end.is_some_and(|end| index >= end) {
-                return None;
-            }
+        let Run { batch, client, routes, position, end, commands, .. } = self;
+        let mut seen = Seen::new(&mut position.next);
+        for (index, words, target) in batch.requests.range(seen.next..*end) {
             // First: if the middleware panics, the request is the one that is refused.
-            *next = index + 1;
+            seen.next = index + 1;
             if concerns(*commands, target) {
                 let request = Request { spec: spec(routes, target), words, client };
                 match ask(&request) {
@@ -164,7 +162,7 @@ impl Run<'_> {
         match decision {
             Decision::Run => None,
             Decision::RunIn(span) => {
-                self.batch.stats.open_span(self.next - 1, self.middleware, span);
+                self.batch.stats.open_span(self.position.next - 1, self.middleware, span);
                 None
             }
             Decision::Refuse(error) => Some(Held::Refused(error)),
@@ -184,29 +182,52 @@ const FOREVER: std::time::Duration = std::time::Duration::from_secs(100 * 365 * 
 impl Completed<'_> {
     /// Reports each request that concerns the middleware.
     #[inline]
-    fn report(&self, report: impl Fn(&Request<'_>, &Outcome<'_>)) {
-        let Completed { batch, client, routes, end, started, middleware, commands, .. } = *self;
-        for (index, words, target) in batch.requests.from(self.next.get()) {
-            if index >= end {
-                return;
-            }
-            self.next.set(index + 1);
-            if concerns(commands, target) && !matches!(target, Resolved::Queued) && !self.is_hidden(index) {
+    fn report(&mut self, report: impl Fn(&Request<'_>, &Outcome<'_>)) {
+        let Completed { batch, client, routes, end, started, refused, middleware, commands, .. } = *self;
+        let mut seen = Seen::new(&mut self.next);
+        for (index, words, target) in batch.requests.range(seen.next..end) {
+            seen.next = index + 1;
+            if concerns(commands, target)
+                && !matches!(target, Resolved::Queued)
+                && !is_hidden(refused, index, middleware)
+            {
                 let request = Request { spec: spec(routes, target), words, client };
                 report(&request, &Outcome { batch, request: index, middleware, started });
             }
         }
     }
+}
 
-    /// Returns whether this middleware has refused the request, or one around it, so that this one has not seen it.
+/// The next request for a middleware. It is stored at the end, even if the middleware panics.
+///
+/// A loop that counts in here is no loop for a middleware that does nothing.
+struct Seen<'a> {
+    next: u32,
+    stored: &'a mut u32,
+}
+
+impl<'a> Seen<'a> {
     #[inline]
-    fn is_hidden(&self, request: u32) -> bool {
-        if self.refused.is_empty() {
-            return false;
-        }
-        let found = self.refused.binary_search_by_key(&request, |(refused, _)| *refused);
-        found.is_ok_and(|found| self.refused[found].1 <= self.middleware)
+    fn new(stored: &'a mut u32) -> Self {
+        Seen { next: *stored, stored }
     }
+}
+
+impl Drop for Seen<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        *self.stored = self.next;
+    }
+}
+
+/// Returns whether a middleware has refused a request, or one around it, so that this one has not seen it.
+#[inline]
+fn is_hidden(refused: &[(u32, usize)], request: u32, middleware: usize) -> bool {
+    if refused.is_empty() {
+        return false;
+    }
+    let found = refused.binary_search_by_key(&request, |(refused, _)| *refused);
+    found.is_ok_and(|found| refused.get(found).is_some_and(|(_, by)| *by <= middleware))
 }
 
 /// Returns whether a command is one of these.

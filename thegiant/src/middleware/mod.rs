@@ -82,7 +82,7 @@ mod trace;
 
 pub use audit_log::AuditLog;
 pub use decision::Decision;
-pub(crate) use installed::{Completed, Held, Installed, Run};
+pub(crate) use installed::{Completed, Held, Installed, Position, Run};
 pub use outcome::Outcome;
 pub use rate_limit::RateLimit;
 pub use read_only::ReadOnly;
