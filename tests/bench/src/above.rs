@@ -5,12 +5,10 @@
 
 use crate::Result;
 use crate::figure::{Figure, Limit, Pair};
-use crate::load::{Load, Slots};
 use crate::options::Options;
 use crate::program::Program;
-use crate::server::Server;
-use crate::throughput::{Cell, fill};
-use crate::window::{Loaded, alternate};
+use crate::throughput::Cell;
+use crate::window::{Group, alternate};
 
 /// Returns the name of this measurement on the command line.
 pub(crate) fn name(cell: Cell) -> String {
@@ -33,15 +31,13 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
     if cells.is_empty() {
         return Ok(Vec::new());
     }
-    let load = Load { cpus: options.cpus.clone(), keys: options.keys, slots: Slots::Unknown };
-    let bare = [Server::start(&Program::bare()?, &options.cpus)?];
-    let servers = programs.try_map(|program| Ok([Server::start(program, &options.cpus)?]))?;
-    servers.try_map(|[server]| fill(server, &load))?;
+    let bare = Group::start(&Program::bare()?, options)?;
+    let groups = programs.try_map(|program| Group::start(program, options))?;
+    groups.try_map(Group::fill)?;
     let mut series = Vec::new();
     for cell in cells {
         eprintln!("above a bare epoll server: {}", cell.title());
-        let start = |servers| Loaded::start(servers, &load, cell);
-        let loaded = [start(&bare)?, start(&servers.baseline)?, start(&servers.subject)?];
+        let loaded = [bare.load(cell)?, groups.baseline.load(cell)?, groups.subject.load(cell)?];
         let turns = alternate(loaded, options)?.into_iter().map(|samples| {
             let [bare, baseline, subject] = samples.map(|sample| sample.nanoseconds);
             Pair { baseline: baseline - bare, subject: subject - bare }

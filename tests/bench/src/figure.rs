@@ -10,6 +10,10 @@ pub(crate) struct Pair<T> {
 }
 
 impl<T> Pair<T> {
+    pub(crate) fn as_ref(&self) -> Pair<&T> {
+        Pair { baseline: &self.baseline, subject: &self.subject }
+    }
+
     pub(crate) fn map<'a, U>(&'a self, mut f: impl FnMut(&'a T) -> U) -> Pair<U> {
         Pair { baseline: f(&self.baseline), subject: f(&self.subject) }
     }

@@ -1,20 +1,22 @@
 //! Measures what it costs to divide the keys among several instances: three instances of `kv` on the CPU of one, and what it
 //! costs one of them to check the slots.
 //!
-//! redis-benchmark knows the slots, and sends each command to the instance that owns the slot of its key. The keys are as long with
-//! one instance as with three.
+//! Three load generators know the slots: the keys of each have a hash tag whose slot belongs to one of the three instances. The same
+//! commands go to the one instance.
 
 use std::fs;
+use std::ops::Range;
 
 use crate::Result;
 use crate::figure::{Limit, Pair};
-use crate::load::{Load, Slots};
+use crate::load::Load;
 use crate::options::Options;
 use crate::program::Program;
 use crate::proxy::Folder;
 use crate::report;
 use crate::server::{Server, free_address};
-use crate::throughput::{Cell, Series, fill, measure_cell};
+use crate::throughput::{Cell, measure_cell};
+use crate::window::Group;
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 const SLOTS: u32 = 16384;
@@ -26,20 +28,16 @@ pub(crate) const KEYS: u64 = 100_000;
 /// Maximum CPU time of a command with three instances, relative to one.
 const TARGET: f64 = 1.05;
 
-/// Servers that divide the keys, and how redis-benchmark uses them.
-struct Group {
-    servers: Vec<Server>,
-    load: Load,
-}
-
 /// Returns two tables: three instances compared with one, and one instance compared with a server without a cluster.
 pub(crate) fn reports(options: &Options) -> Result<Vec<String>> {
     let kv = Program::workspace("kv")?;
     let folder = Folder::new()?;
-    let load = Load { cpus: options.cpus.clone(), keys: options.keys, slots: Slots::Tagged };
-    let alone = Group { servers: vec![Server::start(&kv, &options.cpus)?], load };
-    let one = Group::of_instances(1, &kv, &folder, options)?;
-    let three = Group::of_instances(3, &kv, &folder, options)?;
+    let alone = Group::new(vec![Server::start(&kv, &options.cpus)?], loads(options));
+    let one = instances(1, &kv, &folder, options)?;
+    let three = instances(3, &kv, &folder, options)?;
+    for group in [&alone, &one, &three] {
+        group.fill()?;
+    }
     let labelled = |label: &str| kv.clone().also_with(label);
     let (one_label, three_label) = (labelled("as one instance"), labelled("as three instances"));
     let programs = [
@@ -51,7 +49,9 @@ pub(crate) fn reports(options: &Options) -> Result<Vec<String>> {
         (Pair { baseline: &alone, subject: &one }, None),
     ];
     let reports = programs.iter().zip(groups).map(|(programs, (groups, target))| {
-        let series = measure(&groups, options)?;
+        let cells = ["GET", "SET"].into_iter();
+        let cells = cells.flat_map(|command| DEPTHS.map(|pipeline| Cell { command, pipeline }));
+        let series = cells.map(|cell| measure_cell(cell, groups, options)).collect::<Result<Vec<_>>>()?;
         let figures = series.iter().flat_map(|series| {
             let title = series.cell.title();
             [series.cpu_figure(&title, target), series.speed_figure(&title)]
@@ -61,33 +61,37 @@ pub(crate) fn reports(options: &Options) -> Result<Vec<String>> {
     reports.collect()
 }
 
-fn measure(groups: &Pair<&Group>, options: &Options) -> Result<Vec<Series>> {
-    groups.try_map(|group| fill(&group.servers[0], &group.load))?;
-    let cells =
-        ["GET", "SET"].into_iter().flat_map(|command| DEPTHS.map(|pipeline| Cell { command, pipeline }));
-    let groups = groups.map(|group| (&group.servers[..], &group.load));
-    cells.map(|cell| measure_cell(cell, groups, options)).collect()
+/// Returns the loads of three generators. The keys of each have the same slot, which belongs to one of three instances.
+fn loads(options: &Options) -> Vec<Load> {
+    let count = NAMES.len() as u32;
+    let tag_of = |number: u32| {
+        let slots = slots_of(number, count);
+        (10..).find(|tag: &u32| slots.contains(&u32::from(thegiant::slot(tag.to_string().as_bytes()))))
+    };
+    let load = Load::new(options);
+    (0..count).filter_map(tag_of).map(|tag| load.part(count.into(), tag)).collect()
 }
 
-impl Group {
-    /// Starts instances with an equal part of the slots each.
-    fn of_instances(count: u32, kv: &Program, folder: &Folder, options: &Options) -> Result<Self> {
-        let names = &NAMES[..count as usize];
-        let addresses = names.iter().map(|_| free_address()).collect::<std::io::Result<Vec<_>>>()?;
-        let mut topology = "version 1\n".to_owned();
-        for ((name, address), number) in names.iter().zip(&addresses).zip(0..) {
-            let (first, next) = (number * SLOTS / count, (number + 1) * SLOTS / count);
-            topology += &format!("{name} {address} {first}-{}\n", next - 1);
-        }
-        let file = folder.path().join(format!("topology-{count}"));
-        fs::write(&file, topology)?;
-        let instance = |(name, address): (&&str, _)| {
-            let settings = format!("--cluster-topology {} --cluster-node {name}", file.display());
-            Server::start(&kv.clone().with(settings).at(address), &options.cpus)
-        };
-        let servers = names.iter().zip(addresses).map(instance).collect::<Result<_>>()?;
-        // redis-benchmark refuses a cluster of one instance.
-        let slots = if count > 1 { Slots::Known } else { Slots::Tagged };
-        Ok(Group { servers, load: Load { cpus: options.cpus.clone(), keys: options.keys, slots } })
+/// Returns the slots of an instance.
+fn slots_of(number: u32, count: u32) -> Range<u32> {
+    number * SLOTS / count..(number + 1) * SLOTS / count
+}
+
+/// Starts instances with an equal part of the slots each.
+fn instances(count: u32, kv: &Program, folder: &Folder, options: &Options) -> Result<Group> {
+    let names = &NAMES[..count as usize];
+    let addresses = names.iter().map(|_| free_address()).collect::<std::io::Result<Vec<_>>>()?;
+    let mut topology = "version 1\n".to_owned();
+    for ((name, address), number) in names.iter().zip(&addresses).zip(0..) {
+        let slots = slots_of(number, count);
+        topology += &format!("{name} {address} {}-{}\n", slots.start, slots.end - 1);
     }
+    let file = folder.path().join(format!("topology-{count}"));
+    fs::write(&file, topology)?;
+    let instance = |(name, address): (&&str, _)| {
+        let settings = format!("--cluster-topology {} --cluster-node {name}", file.display());
+        Server::start(&kv.clone().with(settings).at(address), &options.cpus)
+    };
+    let servers = names.iter().zip(addresses).map(instance).collect::<Result<_>>()?;
+    Ok(Group::new(servers, loads(options)))
 }

@@ -7,15 +7,13 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Result;
+use crate::options::Options;
 use crate::pinned;
 use crate::server::Server;
 use crate::throughput::Cell;
 
 pub(crate) const CONNECTIONS: u64 = 50;
 pub(crate) const VALUE_BYTES: u64 = 64;
-
-/// redis-benchmark puts a hash tag of five bytes in the place of `{tag}` if it knows the slots.
-const TAGGED_KEY: &str = "key:{tag}:__rand_int__";
 
 /// Time limit of a run. It ends the bench if a server hangs.
 const DEADLINE_SECONDS: u64 = 60;
@@ -26,31 +24,38 @@ const ENDLESS: u64 = 2_000_000_000;
 /// Time in which redis-benchmark opens its connections, and the server fills its caches.
 const WARM_UP: Duration = Duration::from_millis(300);
 
-/// The parameters that all runs share.
+/// What a load generator sends.
 #[derive(Clone)]
 pub(crate) struct Load {
     /// List of CPUs, as `taskset` takes it.
-    pub(crate) cpus: String,
+    cpus: String,
+    connections: u64,
+    /// The number of random keys; `None` for one key.
     pub(crate) keys: Option<u64>,
-    pub(crate) slots: Slots,
-}
-
-/// What the keys of redis-benchmark say about their slots.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Slots {
-    /// Nothing.
-    Unknown,
-    /// All keys have the same hash tag, and are as long as with [`Slots::Known`].
-    Tagged,
-    /// redis-benchmark asks the server for the instances of its cluster, and sends each command to its instance, with a hash tag
-    /// of that instance.
-    Known,
+    /// The hash tag of all keys, which sets their slot.
+    tag: Option<u32>,
 }
 
 /// A redis-benchmark that sends commands until it is dropped, except while it is paused.
 pub(crate) struct Generator(Child);
 
 impl Load {
+    pub(crate) fn new(options: &Options) -> Load {
+        let (cpus, keys) = (options.cpus.clone(), options.keys);
+        Load { cpus, connections: CONNECTIONS, keys, tag: None }
+    }
+
+    /// Spreads the commands over this many random keys.
+    pub(crate) fn of_keys(self, keys: u64) -> Load {
+        Load { keys: Some(keys), ..self }
+    }
+
+    /// Returns one of several parts of the load, whose keys have this hash tag.
+    pub(crate) fn part(&self, parts: u64, tag: u32) -> Load {
+        let of = |whole: u64| whole.div_ceil(parts);
+        Load { connections: of(self.connections), keys: self.keys.map(of), tag: Some(tag), ..self.clone() }
+    }
+
     /// Sends `requests` commands.
     pub(crate) fn run(&self, server: &Server, cell: Cell, requests: u64) -> Result<()> {
         // `timeout` forwards TERM to redis-benchmark.
@@ -74,21 +79,20 @@ impl Load {
         let (ip, port) = (server.address().ip(), server.address().port());
         let (command, pipeline) = (cell.command, cell.pipeline);
         let value = "x".repeat(VALUE_BYTES as usize);
+        let connections = self.connections;
         let mut line = format!(
-            "redis-benchmark -h {ip} -p {port} -c {CONNECTIONS} -d {VALUE_BYTES} -n {requests} -P {pipeline} --csv"
+            "redis-benchmark -h {ip} -p {port} -c {connections} -d {VALUE_BYTES} -n {requests} -P {pipeline} --csv"
         );
-        if self.slots == Slots::Known {
-            line.push_str(" --cluster");
-        }
         if let Some(keys) = self.keys {
             line.push_str(&format!(" -r {keys}"));
         }
-        line.push_str(&match (command, self.slots) {
+        let key = self.tag.map(|tag| format!("key:{{{tag}}}:__rand_int__"));
+        line.push_str(&match (command, key) {
             // redis-benchmark has no test of this name.
             ("XADD", _) => format!(" XADD events * value {value}"),
-            (_, Slots::Unknown) => format!(" -t {}", command.to_lowercase()),
-            ("SET", _) => format!(" SET {TAGGED_KEY} {value}"),
-            _ => format!(" {command} {TAGGED_KEY}"),
+            (_, None) => format!(" -t {}", command.to_lowercase()),
+            ("SET", Some(key)) => format!(" SET {key} {value}"),
+            (_, Some(key)) => format!(" {command} {key}"),
         });
         line.split(' ').map(str::to_owned).collect()
     }

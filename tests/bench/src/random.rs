@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::figure::{Figure, Limit, Pair};
-use crate::load::{Load, Slots, VALUE_BYTES};
+use crate::load::{Load, VALUE_BYTES};
 use crate::options::Options;
 use crate::program::Program;
 use crate::server::Server;
 use crate::throughput::{Cell, measure_cell};
+use crate::window::Group;
 use crate::wire::request;
 
 /// Name of the memory measurement on the command line.
@@ -43,17 +44,19 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
     if cells.is_empty() && !options.selects(MEMORY) {
         return Ok(Vec::new());
     }
-    let servers = programs.try_map(|program| Ok([Server::start(program, &options.cpus)?]))?;
+    let servers = programs.try_map(|program| Server::start(program, &options.cpus))?;
     let memory = Figure {
         name: format!("bytes per key with a value of {VALUE_BYTES} bytes, of a million"),
-        rounds: vec![servers.try_map(|[server]| fill(server))?],
+        rounds: vec![servers.try_map(fill)?],
         decimals: 0,
         target: Some(Limit::Ratio(1.0)),
     };
-    let load = Load { cpus: options.cpus.clone(), keys: Some(KEYS), slots: Slots::Unknown };
+    let load = Load::new(options).of_keys(KEYS);
+    let group = |server| Group::new(vec![server], vec![load.clone()]);
+    let groups = Pair { baseline: group(servers.baseline), subject: group(servers.subject) };
     let mut figures = Vec::from_iter(options.selects(MEMORY).then_some(memory));
     for cell in cells {
-        let series = measure_cell(cell, servers.map(|servers| (&servers[..], &load)), options)?;
+        let series = measure_cell(cell, groups.as_ref(), options)?;
         let target = (cell.pipeline == 64).then_some(Limit::Ratio(TARGET));
         figures.push(series.cpu_figure(&format!("{}, a million random keys", cell.title()), target));
     }

@@ -2,17 +2,12 @@
 
 use crate::Result;
 use crate::figure::{Figure, Limit, Pair};
-use crate::load::{Load, Slots};
 use crate::options::Options;
 use crate::program::Program;
-use crate::server::Server;
-use crate::window::{Loaded, Sample, alternate};
+use crate::window::{Group, Sample, alternate};
 
 const COMMANDS: [&str; 2] = ["SET", "GET"];
 const PIPELINES: [u64; 4] = [1, 16, 64, 512];
-
-/// Number of commands that store one key.
-const FEWEST: u64 = 20_000;
 
 /// One command at one depth of pipelining.
 #[derive(Clone, Copy)]
@@ -40,7 +35,7 @@ impl Cell {
     }
 
     /// Rounds `requests` up to a multiple of the pipeline, because redis-benchmark only sends whole pipelines.
-    fn whole(self, requests: u64) -> u64 {
+    pub(crate) fn whole(self, requests: u64) -> u64 {
         requests.next_multiple_of(self.pipeline)
     }
 
@@ -74,35 +69,20 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
 
 /// Starts both servers and measures all cells.
 pub(crate) fn measure(programs: &Pair<Program>, options: &Options, cells: &[Cell]) -> Result<Vec<Series>> {
-    let load = Load { cpus: options.cpus.clone(), keys: options.keys, slots: Slots::Unknown };
-    let servers = programs.try_map(|program| Ok([Server::start(program, &options.cpus)?]))?;
+    let groups = programs.try_map(|program| Group::start(program, options))?;
     if cells.iter().any(|cell| cell.command != "XADD") {
-        servers.try_map(|[server]| fill(server, &load))?;
+        groups.try_map(Group::fill)?;
     }
-    cells
-        .iter()
-        .map(|&cell| measure_cell(cell, servers.map(|servers| (&servers[..], &load)), options))
-        .collect()
+    cells.iter().map(|&cell| measure_cell(cell, groups.as_ref(), options)).collect()
 }
 
-/// Measures a cell of two groups of servers, each with its load.
-pub(crate) fn measure_cell(
-    cell: Cell,
-    groups: Pair<(&[Server], &Load)>,
-    options: &Options,
-) -> Result<Series> {
+/// Measures a cell of two groups of servers.
+pub(crate) fn measure_cell(cell: Cell, groups: Pair<&Group>, options: &Options) -> Result<Series> {
     eprintln!("{}", cell.title());
-    let loaded = groups.try_map(|(servers, load)| Loaded::start(servers, load, cell))?;
+    let loaded = groups.try_map(|group| group.load(cell))?;
     let samples = alternate([loaded.baseline, loaded.subject], options)?;
     let samples = samples.into_iter().map(|[baseline, subject]| Pair { baseline, subject }).collect();
     Ok(Series { cell, samples })
-}
-
-/// Stores the keys that GET reads. Five writes per random key leave fewer than 1 % of the keys missing.
-pub(crate) fn fill(server: &Server, load: &Load) -> Result<()> {
-    let cell = Cell { command: "SET", pipeline: 64 };
-    let requests = 5 * load.keys.unwrap_or(0);
-    load.run(server, cell, cell.whole(requests.max(FEWEST)))
 }
 
 impl Series {

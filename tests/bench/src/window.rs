@@ -11,9 +11,13 @@ use std::time::{Duration, Instant};
 use crate::Result;
 use crate::load::{Generator, Load};
 use crate::options::Options;
+use crate::program::Program;
 use crate::server::Server;
 use crate::throughput::Cell;
 use crate::wire::request;
+
+/// Number of commands that store one key.
+const FEWEST: u64 = 20_000;
 
 /// Time limit of a reply. It ends the bench if a server hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,10 +30,17 @@ pub(crate) struct Sample {
     pub(crate) per_second: f64,
 }
 
-/// Servers that share the commands of one load generator.
+/// Servers that are measured together, with the parts of their load.
+pub(crate) struct Group {
+    servers: Vec<Server>,
+    /// Each goes to one server, in turn.
+    loads: Vec<Load>,
+}
+
+/// A group with its load generators.
 pub(crate) struct Loaded<'a> {
     servers: &'a [Server],
-    generator: Generator,
+    generators: Vec<Generator>,
     /// Connections to the servers.
     connections: Vec<Connection>,
     /// Connections to the servers that count the commands: the same ones, or those behind proxies.
@@ -39,24 +50,50 @@ pub(crate) struct Loaded<'a> {
 /// A connection of the driver.
 struct Connection(BufReader<TcpStream>);
 
-impl<'a> Loaded<'a> {
-    /// Starts a load generator for one command. Of several servers, the generator gets the address of the first one.
-    pub(crate) fn start(servers: &'a [Server], load: &Load, cell: Cell) -> Result<Self> {
-        let connect = |address: fn(&Server) -> SocketAddr| {
-            servers.iter().map(|server| Connection::open(address(server))).collect::<Result<Vec<_>>>()
-        };
-        let (connections, counters) = (connect(Server::address)?, connect(Server::counted_at)?);
-        let first = servers.first().ok_or("no server to measure")?;
-        Ok(Loaded { servers, generator: load.start(first, cell)?, connections, counters })
+impl Group {
+    pub(crate) fn new(servers: Vec<Server>, loads: Vec<Load>) -> Group {
+        Group { servers, loads }
     }
 
-    /// Lets the load generator run for this time.
+    /// Starts a server that gets the whole load.
+    pub(crate) fn start(program: &Program, options: &Options) -> Result<Group> {
+        Ok(Group::new(vec![Server::start(program, &options.cpus)?], vec![Load::new(options)]))
+    }
+
+    /// Stores the keys that GET reads. Five writes per random key leave fewer than 1 % of the keys missing.
+    pub(crate) fn fill(&self) -> Result<()> {
+        let cell = Cell { command: "SET", pipeline: 64 };
+        self.targets().try_for_each(|(server, load)| {
+            let requests = 5 * load.keys.unwrap_or(0);
+            load.run(server, cell, cell.whole(requests.max(FEWEST)))
+        })
+    }
+
+    /// Returns each part of the load with its server.
+    fn targets(&self) -> impl Iterator<Item = (&Server, &Load)> {
+        self.servers.iter().cycle().zip(&self.loads)
+    }
+
+    /// Starts the load generators for one command.
+    pub(crate) fn load(&self, cell: Cell) -> Result<Loaded<'_>> {
+        let connect = |address: fn(&Server) -> SocketAddr| {
+            self.servers.iter().map(|server| Connection::open(address(server))).collect::<Result<Vec<_>>>()
+        };
+        let (connections, counters) = (connect(Server::address)?, connect(Server::counted_at)?);
+        let generators =
+            self.targets().map(|(server, load)| load.start(server, cell)).collect::<Result<_>>()?;
+        Ok(Loaded { servers: &self.servers, generators, connections, counters })
+    }
+}
+
+impl Loaded<'_> {
+    /// Lets the load generators run for this time.
     fn window(&mut self, time: Duration) -> Result<Sample> {
         let (commands, used) = (self.commands()?, self.cpu_nanoseconds()?);
         let started = Instant::now();
-        self.generator.resume()?;
+        self.generators.iter_mut().try_for_each(Generator::resume)?;
         thread::sleep(time);
-        self.generator.pause()?;
+        self.generators.iter_mut().try_for_each(Generator::pause)?;
         let elapsed = started.elapsed();
         // The reply comes after those to the commands that have arrived before.
         self.connections.iter_mut().try_for_each(Connection::ping)?;
