@@ -1061,7 +1061,7 @@ pub use crate::{
     role::Role,
     server::{ClientClass, Limits, Server, ServerHandle, SlowConsumers, Timeouts},
     settings::{DebugAccess, OutputLimit},
-    split::{SLOTS, shard, slot},
+    split::{SLOTS, hash_tag, shard, slot},
 };
 
 /// The items that most applications need, for one `use`.

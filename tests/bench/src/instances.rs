@@ -1,4 +1,4 @@
-//! Measures what it costs to divide the keys among several instances: three instances of `kv` on the CPU of one, and what it
+//! Measures what it costs to divide the keys among several instances: three instances of `kv`, compared with one, and what it
 //! costs one of them to check the slots.
 //!
 //! Three load generators know the slots: the keys of each have a hash tag whose slot belongs to one of the three instances. The same

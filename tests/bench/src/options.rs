@@ -38,7 +38,7 @@ Usage: tests/bench/run [OPTIONS]
   --proxy         measure only proxies: a GET through balancer, compared with twemproxy (nutcracker) and with
                   haproxy in TCP mode, and a cached GET of readthrough, compared with kv
   --threads       measure only what a second thread costs kv, redis-server and balancer, on all CPUs
-  --instances     measure only what three instances of kv cost that divide the keys, compared with one
+  --instances     measure only what three instances of kv cost that divide the keys, compared with one, on all CPUs
   --middleware    measure only what a middleware that does nothing costs a small server
   --users         measure only what ACL rules for the user of all clients cost a small server
   --cpu LIST      the CPUs that server and load generator share (default: the last one)
@@ -97,6 +97,7 @@ impl Options {
                 }
                 "--instances" => {
                     options.instances = true;
+                    options.cpus = machine::cpus()?;
                     options.keys.get_or_insert(instances::KEYS);
                 }
                 "--middleware" => options.feature = Some(Feature::Middleware),

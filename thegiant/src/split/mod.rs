@@ -5,4 +5,4 @@ mod policy;
 mod slot;
 
 pub use policy::{RequestPolicy, ResponsePolicy};
-pub use slot::{SLOTS, shard, slot};
+pub use slot::{SLOTS, hash_tag, shard, slot};

@@ -15,12 +15,14 @@ pub const SLOTS: u16 = 16384;
 /// ```
 #[must_use]
 pub fn slot(key: &[u8]) -> u16 {
-    let (mut crc, has_brace) = crc16(key);
     // Few keys have a brace.
-    if has_brace {
-        crc = crc16(tagged(key)).0;
-    }
-    crc % SLOTS
+    crc16(key, has_brace).unwrap_or_else(|| tagged_crc16(key)) % SLOTS
+}
+
+/// Returns the checksum of the hash tag of a key.
+#[inline(never)]
+fn tagged_crc16(key: &[u8]) -> u16 {
+    crc16(hash_tag(key), |_| false).unwrap_or_default()
 }
 
 /// Returns which of this many [shards](crate::App::mount_shards) has a key: each has an equal range of slots.
@@ -36,9 +38,18 @@ pub fn shard(key: &[u8], shards: u16) -> u16 {
     (u32::from(slot(key)) * u32::from(shards) / u32::from(SLOTS)) as u16
 }
 
-/// Returns the part of a key in braces, or the whole key if that part is missing or empty.
-#[cold]
-fn tagged(key: &[u8]) -> &[u8] {
+/// Returns the hash tag of a key: its part in braces, or the whole key if that part is missing or empty.
+///
+/// Keys with the same hash tag have the same [`slot`]. A [`Router`](crate::proxy::Router) that spreads
+/// keys by another hash can hash this part, so that such keys stay together.
+///
+/// ```
+/// assert_eq!(thegiant::hash_tag(b"{user1000}.following"), b"user1000");
+/// assert_eq!(thegiant::hash_tag(b"user1000"), b"user1000");
+/// assert_eq!(thegiant::hash_tag(b"{}user1000"), b"{}user1000");
+/// ```
+#[must_use]
+pub fn hash_tag(key: &[u8]) -> &[u8] {
     let Some(open) = key.iter().position(|byte| *byte == b'{') else { return key };
     let inside = &key[open + 1..];
     match inside.iter().position(|byte| *byte == b'}') {
@@ -47,33 +58,39 @@ fn tagged(key: &[u8]) -> &[u8] {
     }
 }
 
-/// Returns the CRC-16/XMODEM of some bytes, and whether one of them is an opening brace.
+/// Returns the CRC-16/XMODEM of some bytes, or `None` if it has to stop at some of them.
 ///
-/// It takes eight bytes per step, since every key of a sharded command passes here.
-fn crc16(bytes: &[u8]) -> (u16, bool) {
+/// It takes eight bytes per step, since every key of a sharded command passes here. The last up to seven bytes come to `must_stop` one
+/// by one, each with seven zeros.
+#[inline]
+fn crc16(bytes: &[u8], must_stop: impl Fn(u64) -> bool) -> Option<u16> {
     let (words, rest) = bytes.as_chunks::<8>();
-    let (mut crc, mut braces) = (0_u16, 0);
+    let mut crc = 0_u16;
     for word in words {
         let word = u64::from_le_bytes(*word);
-        braces |= braces_in(word);
+        if must_stop(word) {
+            return None;
+        }
         // The checksum so far belongs to the first two bytes.
         let word = word ^ u64::from(crc.swap_bytes());
         crc = (0..8).fold(0, |crc, index| crc ^ at(7 - index, (word >> (8 * index)) as u8));
     }
-    let mut has_brace = braces != 0;
     for byte in rest {
-        has_brace |= *byte == b'{';
+        if must_stop(u64::from(*byte)) {
+            return None;
+        }
         crc = (crc << 8) ^ at(0, (crc >> 8) as u8 ^ byte);
     }
-    (crc, has_brace)
+    Some(crc)
 }
 
-/// Returns a number that is not 0 if one of the eight bytes is an opening brace.
-fn braces_in(word: u64) -> u64 {
+/// Returns whether one of these eight bytes is an opening brace.
+#[inline]
+fn has_brace(word: u64) -> bool {
     let each = |byte| u64::from_le_bytes([byte; 8]);
     // A brace becomes a zero byte. The first highest bit that the subtraction sets is that of a zero byte.
     let word = word ^ each(b'{');
-    word.wrapping_sub(each(1)) & !word & each(0x80)
+    word.wrapping_sub(each(1)) & !word & each(0x80) != 0
 }
 
 fn at(zeros: usize, byte: u8) -> u16 {
@@ -118,10 +135,10 @@ mod tests {
 
     #[test]
     fn the_checksum_is_crc_16_xmodem() {
-        assert_eq!(crc16(b"123456789"), (0x31c3, false));
+        assert_eq!(crc16(b"123456789", |_| false), Some(0x31c3));
         let bytes: Vec<u8> = (0..300u32).map(|number| ((number * 7919) >> 3) as u8).collect();
         for len in 0..bytes.len() {
-            assert_eq!(crc16(&bytes[..len]).0, slow(&bytes[..len]), "{len}");
+            assert_eq!(crc16(&bytes[..len], |_| false), Some(slow(&bytes[..len])), "{len}");
         }
     }
 
@@ -130,10 +147,11 @@ mod tests {
         for byte in 0..=u8::MAX {
             for len in 0..20 {
                 let mut key = vec![byte; len];
-                assert_eq!(crc16(&key).1, key.contains(&b'{'), "{key:?}");
+                let finds_brace = |key: &[u8]| crc16(key, has_brace).is_none();
+                assert_eq!(finds_brace(&key), key.contains(&b'{'), "{key:?}");
                 for at in 0..len {
                     key[at] = b'{';
-                    assert!(crc16(&key).1, "{key:?}");
+                    assert!(finds_brace(&key), "{key:?}");
                     key[at] = byte;
                 }
             }
@@ -142,10 +160,10 @@ mod tests {
 
     #[test]
     fn the_part_in_braces_decides() {
-        assert_eq!(tagged(b"{user1000}.following"), b"user1000");
-        assert_eq!(tagged(b"foo{}{bar}"), b"foo{}{bar}");
-        assert_eq!(tagged(b"foo{{bar}}zap"), b"{bar");
-        assert_eq!(tagged(b"foo{bar}{zap}"), b"bar");
-        assert_eq!(tagged(b"foo{bar"), b"foo{bar");
+        assert_eq!(hash_tag(b"{user1000}.following"), b"user1000");
+        assert_eq!(hash_tag(b"foo{}{bar}"), b"foo{}{bar}");
+        assert_eq!(hash_tag(b"foo{{bar}}zap"), b"{bar");
+        assert_eq!(hash_tag(b"foo{bar}{zap}"), b"bar");
+        assert_eq!(hash_tag(b"foo{bar"), b"foo{bar");
     }
 }
