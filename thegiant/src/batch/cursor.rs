@@ -390,7 +390,7 @@ impl Batch {
     #[cold]
     fn complete_special_reply(&mut self, is_rejection: bool, may_block: impl FnOnce() -> bool) -> bool {
         let deferred = self.out.take_deferred();
-        self.stats.note_key_events(self.next as u32, self.out.take_key_events());
+        self.stats.note_key_events(self.next as u32, self.out.drain_key_events());
         self.note_failure(self.next, is_rejection);
         self.stats.note_end(self.next as u32, is_rejection);
         if let Some(wait_id) = deferred {

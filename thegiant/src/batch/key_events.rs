@@ -1,5 +1,7 @@
 //! The changes that a command has made to its keys.
 
+use std::vec;
+
 use bytes::Bytes;
 
 /// Class of a keyspace event.
@@ -122,11 +124,16 @@ impl KeyEvents {
         self.is_observed
     }
 
+    /// Sets whether anybody observes keys. If nobody does any longer, it frees the memory of the changes.
     pub(crate) fn set_observed(&mut self, is_observed: bool) {
+        if self.is_observed && !is_observed {
+            self.added = Vec::new();
+        }
         self.is_observed = is_observed;
     }
 
-    pub(crate) fn take(&mut self) -> Vec<KeyEvent> {
-        std::mem::take(&mut self.added)
+    /// Takes the changes. Their memory is for those of the next command.
+    pub(crate) fn drain(&mut self) -> vec::Drain<'_, KeyEvent> {
+        self.added.drain(..)
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     task::{Context, Poll},
+    vec,
 };
 
 use super::{KeyEvents, WaitId, key_events::KeyEvent};
@@ -106,9 +107,9 @@ impl ReplyBuffer {
     }
 
     /// Takes what the current command has done to its keys, and clears that note.
-    pub(crate) fn take_key_events(&mut self) -> Vec<KeyEvent> {
+    pub(crate) fn drain_key_events(&mut self) -> vec::Drain<'_, KeyEvent> {
         self.note(EVENTS, false);
-        self.key_events.take()
+        self.key_events.drain()
     }
 
     /// Sets whether anybody observes keys.

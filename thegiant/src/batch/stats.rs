@@ -3,6 +3,7 @@
 use std::{
     mem,
     time::{Duration, Instant},
+    vec,
 };
 
 use tracing::Span;
@@ -66,19 +67,17 @@ impl BatchStats {
     }
 
     /// Records the keys that a request has changed.
-    pub(super) fn note_key_events(&mut self, request: u32, events: Vec<KeyEvent>) {
-        if !events.is_empty() {
-            let events = events.into_iter().map(|event| (request, event));
+    pub(super) fn note_key_events(&mut self, request: u32, events: vec::Drain<'_, KeyEvent>) {
+        if events.len() > 0 {
+            let events = events.map(|event| (request, event));
             self.0.get_or_insert_default().key_events.extend(events);
         }
     }
 
-    /// Returns the keys that a request has changed.
-    pub(crate) fn key_events(&self, request: u32) -> &[(u32, KeyEvent)] {
+    /// Returns the keys that this request and later ones have changed.
+    pub(crate) fn key_events_from(&self, request: u32) -> &[(u32, KeyEvent)] {
         let all = self.0.as_ref().map_or(&[][..], |stats| &stats.key_events);
-        let start = all.partition_point(|(other, _)| *other < request);
-        let len = all[start..].partition_point(|(other, _)| *other == request);
-        &all[start..start + len]
+        &all[all.partition_point(|(other, _)| *other < request)..]
     }
 
     /// Returns the duration of each timed request, with its index.

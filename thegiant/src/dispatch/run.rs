@@ -42,7 +42,11 @@ pub(crate) fn report_keys(
         return;
     }
     let failures = batch.stats.failures();
+    let mut left = batch.stats.key_events_from(observed.start);
     let ran = observed.filter_map(|index| {
+        let others = left.iter().position(|(request, _)| *request != index).unwrap_or(left.len());
+        let (events, later) = left.split_at(others);
+        left = later;
         let (command, request) = request_at(batch, client, index, &spec_of)?;
         let has_written = failures.binary_search_by_key(&index, |failure| failure.request).is_err();
         let scope = match batch.requests.target(index)? {
@@ -50,7 +54,7 @@ pub(crate) fn report_keys(
             _ if batch.is_split_part(index) => RanScope::Part,
             _ => RanScope::Whole,
         };
-        Some(Ran { command, request, has_written, scope, events: batch.stats.key_events(index) })
+        Some(Ran { command, request, has_written, scope, events })
     });
     let are_by_themselves = !batch.is_in_transaction();
     keyspace.ran(client, ran, are_by_themselves, are_by_themselves && !batch.runs_one_by_one());
