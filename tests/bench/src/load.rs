@@ -24,7 +24,7 @@ const ENDLESS: u64 = 2_000_000_000;
 /// Time in which redis-benchmark opens its connections, and the server fills its caches.
 const WARM_UP: Duration = Duration::from_millis(300);
 
-/// What a load generator sends.
+/// The commands of a load generator, and where it runs.
 #[derive(Clone)]
 pub(crate) struct Load {
     /// List of CPUs, as `taskset` takes it.
