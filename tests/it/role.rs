@@ -60,6 +60,10 @@ fn sharded(shards: u16) -> App {
 /// The address of a master that does not exist.
 const MASTER: (&str, u16) = ("127.0.0.1", 1);
 
+/// The states of a replica whose master does not exist, in the reply to `ROLE`.
+const CONNECT: &str = "$7\r\nconnect\r\n";
+const CONNECTING: &str = "$10\r\nconnecting\r\n";
+
 /// A server that can be made a replica.
 trait Server {
     fn address(&self) -> &str;
@@ -132,7 +136,8 @@ fn a_replica_replies_like_one_of_redis() {
             let pipeline = pipeline.replace("CONFIG GET port \n CLIENT ID", "CLIENT GETNAME");
             client.send(lines(&pipeline));
             let replies = client.replies(pipeline.lines().count());
-            let text = String::from_utf8_lossy(&replies).into_owned();
+            // Redis tries to reach the master again and again.
+            let text = String::from_utf8_lossy(&replies).replace(CONNECTING, CONNECT);
             text.split_once("Redis ver.").map_or(text.clone(), |(before, _)| before.to_owned())
         });
         replies.collect::<Vec<_>>()

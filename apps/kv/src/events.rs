@@ -33,36 +33,27 @@ impl<D: Databases> Store<D> {
         expiry: Expiry,
         events: &mut KeyEvents,
     ) -> Result<()> {
-        if events.is_observed() {
-            return self.write_observed(event, db, key, value, expiry, events);
-        }
-        self.data.set(db, key, value, expiry)
-    }
-
-    /// Sets the value of a key, and adds the events. A deadline that is set is a second event.
-    #[cold]
-    #[inline(never)]
-    fn write_observed(
-        &mut self,
-        event: &'static str,
-        db: u16,
-        key: &[u8],
-        value: CowBytes<'_>,
-        expiry: Expiry,
-        events: &mut KeyEvents,
-    ) -> Result<()> {
         let is_new = self.is_new(db, key, events)?;
         self.data.set(db, key, value, expiry)?;
-        changed(event, db, key, is_new, events);
-        if let Expiry::At(_) = expiry {
-            events.add(EventClass::Generic, "expire", db, key);
+        if events.is_observed() {
+            written(event, db, key, is_new, expiry, events);
         }
         Ok(())
     }
 
     /// Returns whether a command creates the key, which only its events need to know.
     pub(crate) fn is_new(&self, db: u16, key: &[u8], events: &KeyEvents) -> Result<bool> {
-        Ok(events.is_observed() && !self.data.contains(db, key)?)
+        Ok(events.is_published(EventClass::New) && !self.data.contains(db, key)?)
+    }
+}
+
+/// Adds the events of a written value. A deadline that is set is a second event.
+#[cold]
+#[inline(never)]
+fn written(event: &'static str, db: u16, key: &[u8], is_new: bool, expiry: Expiry, events: &mut KeyEvents) {
+    changed(event, db, key, is_new, events);
+    if let Expiry::At(_) = expiry {
+        events.add(EventClass::Generic, "expire", db, key);
     }
 }
 

@@ -278,7 +278,7 @@ impl<D: Databases> Store<D> {
         #[key(OW, update)] pairs: Vec<(Key<&[u8]>, CowBytes<'_>)>,
     ) -> Result<()> {
         for (key, value) in pairs {
-            if self.data.keyspace().is_observed() && !self.data.contains(client.db(), *key)? {
+            if self.data.keyspace().is_published(EventClass::New) && !self.data.contains(client.db(), *key)? {
                 self.data.keyspace().notify(EventClass::New, "new", client.db(), *key);
             }
             self.data.set(client.db(), *key, value, Expiry::Never)?;

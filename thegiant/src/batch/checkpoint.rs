@@ -35,5 +35,6 @@ impl Batch {
         }
         self.out.set_mode(checkpoint.replies);
         self.stats.forget_from(checkpoint.next as u32);
+        self.out.key_events.forget_from(checkpoint.next as u32);
     }
 }

@@ -40,7 +40,7 @@ impl Batch {
         }
         self.out.set_timed(false);
         self.out.set_mode(ReplyMode::On);
-        self.out.observe_keys(false);
+        self.out.key_events.recycle();
         drop(self.out.encoder_mut().take_internal());
         if !self.out.encoder().key_prefix().is_empty() {
             self.out.encoder_mut().set_key_prefix(&Bytes::new());
@@ -107,6 +107,7 @@ impl Batch {
         if !has_replies && self.capacity() > size_of::<Self>() + MAX_BLOCKED_BYTES {
             self.requests.shrink_to_fit();
             self.out.clear(0);
+            self.out.key_events.shrink_to(0);
         }
     }
 }
@@ -307,8 +308,9 @@ impl Batch {
         self.advance();
     }
 
-    /// Handles a reply that is special, or belongs to a part. Returns whether the request has its reply.
+    /// Handles a reply that is special, belongs to a part, or has key events. Returns whether the request has its reply.
     fn complete_noteworthy_reply(&mut self, is_rejection: bool, may_block: impl FnOnce() -> bool) -> bool {
+        self.out.assign_key_events(self.next as u32);
         let has_reply =
             !self.out.is_special(self.mark) || self.complete_special_reply(is_rejection, may_block);
         if has_reply && self.is_part() {
@@ -390,7 +392,6 @@ impl Batch {
     #[cold]
     fn complete_special_reply(&mut self, is_rejection: bool, may_block: impl FnOnce() -> bool) -> bool {
         let deferred = self.out.take_deferred();
-        self.stats.note_key_events(self.next as u32, self.out.drain_key_events());
         self.note_failure(self.next, is_rejection);
         self.stats.note_end(self.next as u32, is_rejection);
         if let Some(wait_id) = deferred {

@@ -1,8 +1,6 @@
 //! The changes that a command has made to its keys.
 
-use std::vec;
-
-use bytes::Bytes;
+use std::ops::Range;
 
 /// Class of a keyspace event.
 ///
@@ -73,19 +71,53 @@ pub enum EventClass {
 /// ```
 #[derive(Debug, Default)]
 pub struct KeyEvents {
-    /// Whether anybody observes keys.
-    is_observed: bool,
-    added: Vec<KeyEvent>,
+    /// The classes of the events that the server publishes. `None`: nobody observes keys.
+    published: Option<EventClasses>,
+    events: Vec<NotedEvent>,
+    /// The keys of the events.
+    keys: Vec<u8>,
+    /// Number of events that belong to a request. The command of the others has not ended.
+    assigned: usize,
+}
+
+/// A set of classes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EventClasses(u16);
+
+/// A change that a request has made.
+#[derive(Debug)]
+struct NotedEvent {
+    request: u32,
+    change: Change,
+}
+
+#[derive(Debug)]
+enum Change {
+    Key { class: EventClass, event: &'static str, db: u16, key: Range<usize> },
+    Cleared,
+}
+
+/// The changes that requests have made, in their order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NotedEvents<'a> {
+    events: &'a [NotedEvent],
+    keys: &'a [u8],
 }
 
 /// A change that a command has made.
-#[derive(Debug)]
-pub(crate) enum KeyEvent {
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum KeyEvent<'a> {
     /// A change of one key.
-    Key { class: EventClass, event: &'static str, db: u16, key: Bytes },
+    Key { class: EventClass, event: &'static str, db: u16, key: &'a [u8] },
     /// A database has lost all its keys.
     Cleared,
 }
+
+/// The request of a change before its command has ended: it is behind all others.
+const UNASSIGNED: u32 = u32::MAX;
+
+/// Maximum memory in bytes that is kept for the changes of the next batch.
+const MAX_KEPT_BYTES: usize = 4096;
 
 impl KeyEvents {
     /// Adds a change of a key of a database, and the name of its event, such as `set`.
@@ -93,47 +125,237 @@ impl KeyEvents {
     /// It costs a comparison while nobody observes keys.
     #[inline]
     pub fn add(&mut self, class: EventClass, event: &'static str, db: u16, key: impl AsRef<[u8]>) {
-        if self.is_observed {
-            let key = Bytes::copy_from_slice(key.as_ref());
-            self.added.push(KeyEvent::Key { class, event, db, key });
+        if self.is_observed() {
+            self.push(class, event, db, key.as_ref());
         }
+    }
+
+    #[inline(never)]
+    fn push(&mut self, class: EventClass, event: &'static str, db: u16, key: &[u8]) {
+        let start = self.keys.len();
+        self.keys.extend_from_slice(key);
+        let key = start..self.keys.len();
+        self.events.push(NotedEvent { request: UNASSIGNED, change: Change::Key { class, event, db, key } });
     }
 
     /// Adds that a database has lost all its keys.
     pub(crate) fn add_cleared(&mut self) {
-        if !self.added.iter().any(|added| matches!(added, KeyEvent::Cleared)) {
-            self.added.push(KeyEvent::Cleared);
+        let mut of_command = self.events.iter().skip(self.assigned);
+        if !of_command.any(|event| matches!(event.change, Change::Cleared)) {
+            self.events.push(NotedEvent { request: UNASSIGNED, change: Change::Cleared });
         }
     }
 
     /// Returns whether anybody observes keys, so that a command can skip what only its events need.
     ///
+    /// See [`is_published`](Self::is_published) for what only the events of one class need.
+    #[inline]
+    #[must_use]
+    pub fn is_observed(&self) -> bool {
+        self.published.is_some()
+    }
+
+    /// Returns whether the server publishes events of a class, so that a command can skip what only these need.
+    ///
+    /// Without them, the change of a key still ends transactions that watch it, and the copies of client-side caches.
+    ///
     /// ```
     /// # use std::collections::HashMap;
     /// # use thegiant::{EventClass, KeyEvents, prelude::*};
     /// # fn set(values: &mut HashMap<Bytes, Bytes>, key: Bytes, value: Bytes, events: &mut KeyEvents) {
-    /// if events.is_observed() && !values.contains_key(&key) {
+    /// if events.is_published(EventClass::New) && !values.contains_key(&key) {
     ///     events.add(EventClass::New, "new", 0, &key);
     /// }
+    /// events.add(EventClass::String, "set", 0, &key);
     /// values.insert(key, value);
     /// # }
     /// ```
     #[inline]
     #[must_use]
-    pub fn is_observed(&self) -> bool {
-        self.is_observed
+    pub fn is_published(&self, class: EventClass) -> bool {
+        self.published.is_some_and(|published| published.has(class))
     }
 
-    /// Sets whether anybody observes keys. If nobody does any longer, it frees the memory of the changes.
-    pub(crate) fn set_observed(&mut self, is_observed: bool) {
-        if self.is_observed && !is_observed {
-            self.added = Vec::new();
+    /// Sets which events the server publishes, while anybody observes keys.
+    pub(crate) fn observe(&mut self, published: EventClasses) {
+        self.published = Some(published);
+    }
+
+    /// Assigns the changes of the current command to its request.
+    #[inline]
+    pub(super) fn assign_to(&mut self, request: u32) {
+        for event in &mut self.events[self.assigned..] {
+            event.request = request;
         }
-        self.is_observed = is_observed;
+        self.assigned = self.events.len();
     }
 
-    /// Takes the changes. Their memory is for those of the next command.
-    pub(crate) fn drain(&mut self) -> vec::Drain<'_, KeyEvent> {
-        self.added.drain(..)
+    /// Returns the changes that have not been reported, in the order of their requests.
+    pub(super) fn noted(&self) -> NotedEvents<'_> {
+        NotedEvents { events: &self.events, keys: &self.keys }
+    }
+
+    /// Removes the changes of this request and of later ones, because they run again.
+    pub(super) fn forget_from(&mut self, request: u32) {
+        self.events.retain(|event| event.request < request);
+        self.assigned = self.events.len();
+    }
+
+    /// Removes the changes of requests before this one, which have been reported.
+    pub(super) fn clear_before(&mut self, request: u32) {
+        if self.events.last().is_none_or(|last| last.request < request) {
+            return self.clear();
+        }
+        self.events.retain(|event| event.request >= request);
+        self.assigned = self.events.len();
+    }
+
+    fn clear(&mut self) {
+        self.events.clear();
+        self.keys.clear();
+        self.assigned = 0;
+    }
+
+    /// Ends the observation of a batch. It keeps a little memory for the next one.
+    #[inline]
+    pub(super) fn recycle(&mut self) {
+        if self.is_observed() {
+            self.clear();
+            self.shrink_to(MAX_KEPT_BYTES);
+            self.published = None;
+        }
+    }
+
+    /// Frees the memory of the changes if it is more than `max_capacity` bytes.
+    pub(super) fn shrink_to(&mut self, max_capacity: usize) {
+        if self.keys.capacity() + self.events.capacity() * size_of::<NotedEvent>() > max_capacity {
+            self.keys.shrink_to_fit();
+            self.events.shrink_to_fit();
+        }
+    }
+}
+
+impl EventClasses {
+    /// Returns the classes whose bits are set. Bit 0 is the first class.
+    pub(crate) fn from_bits(bits: u16) -> Self {
+        EventClasses(bits)
+    }
+
+    #[inline]
+    pub(crate) fn has(self, class: EventClass) -> bool {
+        self.0 & 1 << class as u16 != 0
+    }
+}
+
+impl<'a> NotedEvents<'a> {
+    /// Returns whether there are changes of a request. Those of earlier requests were taken before.
+    #[inline]
+    pub(crate) fn has(self, request: u32) -> bool {
+        self.events.first().is_some_and(|first| first.request <= request)
+    }
+
+    /// Takes the next change of a request.
+    #[inline]
+    pub(crate) fn take(&mut self, request: u32) -> Option<KeyEvent<'a>> {
+        let (first, later) = self.events.split_first()?;
+        if first.request > request {
+            return None;
+        }
+        self.events = later;
+        match &first.change {
+            Change::Key { class, event, db, key } => {
+                let key = &self.keys[key.clone()];
+                Some(KeyEvent::Key { class: *class, event, db: *db, key })
+            }
+            Change::Cleared => Some(KeyEvent::Cleared),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events() -> KeyEvents {
+        let mut events = KeyEvents::default();
+        events.observe(EventClasses::default());
+        events
+    }
+
+    fn add(events: &mut KeyEvents, key: &str) {
+        events.add(EventClass::String, "set", 0, key);
+    }
+
+    /// Returns the keys of a request.
+    fn taken<'a>(noted: &mut NotedEvents<'a>, request: u32) -> Vec<&'a [u8]> {
+        let mut keys = Vec::new();
+        while let Some(KeyEvent::Key { key, .. }) = noted.take(request) {
+            keys.push(key);
+        }
+        keys
+    }
+
+    #[test]
+    fn changes_belong_to_the_request_that_ends_after_them() {
+        let mut events = events();
+        add(&mut events, "a");
+        add(&mut events, "bb");
+        events.assign_to(3);
+        events.assign_to(4);
+        add(&mut events, "ccc");
+        events.assign_to(5);
+        let mut noted = events.noted();
+        assert_eq!([2, 3, 4, 5].map(|request| noted.has(request)), [false, true, true, true]);
+        assert_eq!(taken(&mut noted, 2), [b""; 0]);
+        assert_eq!(taken(&mut noted, 3), [&b"a"[..], b"bb"]);
+        assert!(!noted.has(4));
+        assert_eq!(taken(&mut noted, 4), [b""; 0]);
+        assert_eq!(taken(&mut noted, 5), [b"ccc"]);
+    }
+
+    #[test]
+    fn changes_of_later_requests_stay_when_earlier_ones_are_reported() {
+        let mut events = events();
+        for (request, key) in [(0, "a"), (1, "bb"), (2, "ccc")] {
+            add(&mut events, key);
+            events.assign_to(request);
+        }
+        events.clear_before(2);
+        assert_eq!(taken(&mut events.noted(), 2), [b"ccc"]);
+        add(&mut events, "d");
+        events.assign_to(3);
+        let mut noted = events.noted();
+        assert_eq!((taken(&mut noted, 2), taken(&mut noted, 3)), (vec![&b"ccc"[..]], vec![&b"d"[..]]));
+        events.clear_before(4);
+        assert!(!events.noted().has(u32::MAX));
+    }
+
+    #[test]
+    fn changes_of_requests_that_run_again_are_removed() {
+        let mut events = events();
+        add(&mut events, "a");
+        events.assign_to(0);
+        add(&mut events, "b");
+        events.assign_to(1);
+        add(&mut events, "c");
+        events.forget_from(1);
+        add(&mut events, "d");
+        events.assign_to(1);
+        let mut noted = events.noted();
+        assert_eq!((taken(&mut noted, 0), taken(&mut noted, 1)), (vec![&b"a"[..]], vec![&b"d"[..]]));
+    }
+
+    #[test]
+    fn a_batch_keeps_little_memory_for_the_next_one() {
+        let mut events = events();
+        (0..10_000).for_each(|number| add(&mut events, &format!("key:{number}")));
+        events.recycle();
+        assert_eq!((events.keys.capacity(), events.events.capacity()), (0, 0));
+        add(&mut events, "not observed");
+        assert!(events.events.is_empty());
+        events.observe(EventClasses::default());
+        add(&mut events, "few");
+        events.recycle();
+        assert!(events.keys.capacity() > 0 && events.events.is_empty());
     }
 }

@@ -2,7 +2,11 @@
 
 use std::ops::Range;
 
-use super::{Actors, Batch, CommandId, CommandRef, data::Observed};
+use super::{
+    Actors, Batch, CommandId, CommandRef,
+    data::Observed,
+    key_events::{EventClasses, NotedEvents},
+};
 
 impl Batch {
     /// Counts the calls of each command. Consecutive calls of one command are reported together.
@@ -24,7 +28,21 @@ impl Batch {
         let one_by_one = is_listening && !self.is_transaction;
         let start = || Observed { from: self.next, one_by_one };
         self.observed.get_or_insert_with(start).one_by_one = one_by_one;
-        self.out.observe_keys(true);
+    }
+
+    /// Makes the commands report the keys that they change. `published`: the events that the server publishes.
+    pub(crate) fn observe_keys(&mut self, published: EventClasses) {
+        self.out.key_events.observe(published);
+    }
+
+    /// Returns the key events that have not been reported.
+    pub(crate) fn key_events(&self) -> NotedEvents<'_> {
+        self.out.key_events.noted()
+    }
+
+    /// Removes the key events of the requests that have run, which have been reported.
+    pub(crate) fn clear_key_events(&mut self) {
+        self.out.key_events.clear_before(self.next as u32);
     }
 
     /// Returns whether a request is the part of a split request.

@@ -3,10 +3,9 @@
 use std::{
     fmt,
     task::{Context, Poll},
-    vec,
 };
 
-use super::{KeyEvents, WaitId, key_events::KeyEvent};
+use super::{KeyEvents, WaitId};
 use crate::{
     Error,
     resp::{BufferPosition, Encoder},
@@ -65,8 +64,8 @@ pub struct ReplyBuffer {
     kept: BufferPosition,
     /// The rest of the current reply, if the note `STREAMING` is set.
     streaming: Option<Box<dyn StreamingReply>>,
-    /// The changes that the current command has made to its keys, if the note `EVENTS` is set.
-    key_events: KeyEvents,
+    /// The changes that commands have made to their keys. With the note `EVENTS`, the current command may have made some.
+    pub(super) key_events: KeyEvents,
 }
 
 const TIMED: u8 = 1;
@@ -106,15 +105,13 @@ impl ReplyBuffer {
         &mut self.key_events
     }
 
-    /// Takes what the current command has done to its keys, and clears that note.
-    pub(crate) fn drain_key_events(&mut self) -> vec::Drain<'_, KeyEvent> {
-        self.note(EVENTS, false);
-        self.key_events.drain()
-    }
-
-    /// Sets whether anybody observes keys.
-    pub(crate) fn observe_keys(&mut self, is_observed: bool) {
-        self.key_events.set_observed(is_observed);
+    /// Assigns what the current command has done to its keys to its request, and clears that note.
+    #[inline]
+    pub(super) fn assign_key_events(&mut self, request: u32) {
+        if self.notes & EVENTS != 0 {
+            self.note(EVENTS, false);
+            self.key_events.assign_to(request);
+        }
     }
 
     /// Returns whether the reply at `start` is an error or has a note.

@@ -3,15 +3,13 @@
 use std::{
     mem,
     time::{Duration, Instant},
-    vec,
 };
 
 use tracing::Span;
 
-use super::key_events::KeyEvent;
 use crate::Error;
 
-/// Statistics of the requests of a batch and the keys that they have changed, by request index.
+/// Statistics of the requests of a batch, by request index.
 ///
 /// A batch without errors and without timing allocates none.
 #[derive(Debug, Default)]
@@ -22,8 +20,6 @@ struct RequestStats {
     failures: Vec<Failure>,
     /// Internal errors that have not been logged, each with its command.
     internal: Vec<(String, Error)>,
-    /// The changed keys of each request.
-    key_events: Vec<(u32, KeyEvent)>,
     times: Vec<(u32, Duration)>,
     /// Start of the running request, while requests are timed.
     started: Option<Instant>,
@@ -66,20 +62,6 @@ impl BatchStats {
         self.0.as_ref().map_or(&[], |stats| &stats.failures)
     }
 
-    /// Records the keys that a request has changed.
-    pub(super) fn note_key_events(&mut self, request: u32, events: vec::Drain<'_, KeyEvent>) {
-        if events.len() > 0 {
-            let events = events.map(|event| (request, event));
-            self.0.get_or_insert_default().key_events.extend(events);
-        }
-    }
-
-    /// Returns the keys that this request and later ones have changed.
-    pub(crate) fn key_events_from(&self, request: u32) -> &[(u32, KeyEvent)] {
-        let all = self.0.as_ref().map_or(&[][..], |stats| &stats.key_events);
-        &all[all.partition_point(|(other, _)| *other < request)..]
-    }
-
     /// Returns the duration of each timed request, with its index.
     pub(crate) fn times(&self) -> &[(u32, Duration)] {
         self.0.as_ref().map_or(&[], |stats| &stats.times)
@@ -94,7 +76,6 @@ impl BatchStats {
         if let Some(stats) = &mut self.0 {
             stats.failures.retain(|failure| failure.request < request);
             stats.times.retain(|(index, _)| *index < request);
-            stats.key_events.retain(|(index, _)| *index < request);
         }
     }
 

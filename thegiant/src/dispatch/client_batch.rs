@@ -120,9 +120,12 @@ impl ClientBatch {
         context: &mut A::CommandContext,
         keyspace: &Keyspace,
     ) {
-        // Another client may have begun to observe keys since the connection has sent the batch.
-        if keyspace.is_observed() && !self.batch.is_observed() {
-            self.batch.observe(false);
+        if keyspace.is_observed() {
+            self.batch.observe_keys(keyspace.published());
+            // Another client may have begun to observe keys since the connection has sent the batch.
+            if !self.batch.is_observed() {
+                self.batch.observe(false);
+            }
         }
         if self.batch.is_observed() {
             self.run_observed(actor_id, actor, context, keyspace);

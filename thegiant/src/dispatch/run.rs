@@ -38,26 +38,24 @@ pub(crate) fn report_keys(
     spec_of: impl Fn(Resolved<CommandRef>) -> Option<&'static Spec>,
 ) {
     let observed = batch.take_observed();
-    if observed.is_empty() || !keyspace.is_observed() {
-        return;
+    if !observed.is_empty() && keyspace.is_observed() {
+        let failures = batch.stats.failures();
+        let ran = observed.filter_map(|request| {
+            let resolved = batch.requests.target(request)?;
+            let has_written = failures.is_empty()
+                || failures.binary_search_by_key(&request, |failure| failure.request).is_err();
+            let scope = match resolved {
+                Resolved::Split(_) => RanScope::AllParts,
+                _ if batch.is_split_part(request) => RanScope::Part,
+                _ => RanScope::Whole,
+            };
+            Some(Ran { command: spec_of(resolved)?, request, has_written, scope })
+        });
+        let are_by_themselves = !batch.is_in_transaction();
+        let broadcasts = are_by_themselves && !batch.runs_one_by_one();
+        keyspace.ran(client, batch, ran, are_by_themselves, broadcasts);
     }
-    let failures = batch.stats.failures();
-    let mut left = batch.stats.key_events_from(observed.start);
-    let ran = observed.filter_map(|index| {
-        let others = left.iter().position(|(request, _)| *request != index).unwrap_or(left.len());
-        let (events, later) = left.split_at(others);
-        left = later;
-        let (command, request) = request_at(batch, client, index, &spec_of)?;
-        let has_written = failures.binary_search_by_key(&index, |failure| failure.request).is_err();
-        let scope = match batch.requests.target(index)? {
-            Resolved::Split(_) => RanScope::AllParts,
-            _ if batch.is_split_part(index) => RanScope::Part,
-            _ => RanScope::Whole,
-        };
-        Some(Ran { command, request, has_written, scope, events })
-    });
-    let are_by_themselves = !batch.is_in_transaction();
-    keyspace.ran(client, ran, are_by_themselves, are_by_themselves && !batch.runs_one_by_one());
+    batch.clear_key_events();
 }
 
 /// Reports the keys that requests of a batch are about to read.
@@ -69,19 +67,9 @@ pub(super) fn report_reads(
     requests: impl Iterator<Item = u32>,
     spec_of: impl Fn(Resolved<CommandRef>) -> Option<&'static Spec>,
 ) {
-    let reads = requests.filter_map(|index| {
-        let (command, request) = request_at(batch, client, index, &spec_of)?;
-        Some(Ran { command, request, has_written: false, scope: RanScope::Whole, events: &[] })
+    let reads = requests.filter_map(|request| {
+        let command = spec_of(batch.requests.target(request)?)?;
+        Some(Ran { command, request, has_written: false, scope: RanScope::Whole })
     });
-    keyspace.ran(client, reads, false, false);
-}
-
-fn request_at<'b>(
-    batch: &'b Batch,
-    client: &'b Client,
-    index: u32,
-    spec_of: &impl Fn(Resolved<CommandRef>) -> Option<&'static Spec>,
-) -> Option<(&'static Spec, Request<'b>)> {
-    let spec = spec_of(batch.requests.target(index)?)?;
-    Some((spec, Request::new(batch.requests.words(index)?, client)))
+    keyspace.ran(client, batch, reads, false, false);
 }

@@ -1,6 +1,6 @@
 //! `notify-keyspace-events`: publishes changes of keys on channels.
 
-use crate::{EventClass, PubSub, command::Spec};
+use crate::{EventClass, PubSub, batch::EventClasses, command::Spec};
 
 /// The value of `notify-keyspace-events`: which event classes are published, on which channels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,8 +82,20 @@ impl Events {
         self.0 & (BY_KEY | BY_EVENT) != 0 && self.0 & !(BY_KEY | BY_EVENT) != 0
     }
 
+    /// Returns whether a class is among the letters.
+    #[inline]
+    pub(super) fn has(self, class: EventClass) -> bool {
+        self.0 & (1 << class as u32) != 0
+    }
+
+    /// Returns the classes that are published.
+    pub(super) fn classes(self) -> EventClasses {
+        let classes = if self.is_enabled() { self.0 & (BY_KEY - 1) } else { 0 };
+        EventClasses::from_bits(classes as u16)
+    }
+
     pub(super) fn publish(self, pubsub: &PubSub, class: EventClass, event: &str, db: u16, key: &[u8]) {
-        if self.0 & (1 << class as u32) == 0 {
+        if !self.has(class) {
             return;
         }
         if self.0 & BY_KEY != 0 {

@@ -6,8 +6,8 @@ use super::tracking::{Reads, Trackers, Write};
 use super::watch::Watchers;
 use super::{Tracked, TrackingCounts, TrackingOptions};
 use crate::{
-    Client, Error, EventClass, PubSub, Request,
-    batch::KeyEvent,
+    Client, Error, EventClass, PubSub,
+    batch::{Batch, EventClasses, KeyEvent},
     client::ClientFlag,
     command::{Flags, Spec},
     observe::{Hook, Hooks},
@@ -69,6 +69,8 @@ struct KeyspaceInner {
     pubsub: PubSub,
     /// The setting `tracking-table-max-keys`.
     max_tracked_keys: AtomicUsize,
+    /// The setting `notify-keyspace-events`.
+    events: AtomicU64,
     expired_keys: AtomicU64,
     /// `DEBUG SET-ACTIVE-EXPIRE 0`: keys whose time is over stay, as if clients were paused.
     keeps_expired: AtomicBool,
@@ -84,18 +86,16 @@ struct KeyspaceInner {
 pub(super) struct Observers {
     pub(super) watchers: Watchers,
     trackers: Trackers,
-    events: Events,
 }
 
 /// A request that has run.
-pub(crate) struct Ran<'a> {
+pub(crate) struct Ran {
     pub(crate) command: &'static Spec,
-    pub(crate) request: Request<'a>,
+    /// The index of the request.
+    pub(crate) request: u32,
     /// Whether the command, if it is a `write` command, has succeeded.
     pub(crate) has_written: bool,
     pub(crate) scope: RanScope,
-    /// The keys that it has changed, if it [says so](Spec::reports_keys).
-    pub(crate) events: &'a [(u32, KeyEvent)],
 }
 
 /// A whole request that has run, or one that several shards run in parts.
@@ -149,10 +149,9 @@ impl Keyspace {
             observers.watchers.expired(db, key, deadline);
             observers.trackers.modified(Write { key, by: None });
             observers.trackers.broadcast();
-            let events = observers.events;
             // Publishing runs without the lock, because a subscribed actor may call this handle.
             drop(observers);
-            events.publish(&self.inner().pubsub, EventClass::Expired, "expired", db, key);
+            self.events().publish(&self.inner().pubsub, EventClass::Expired, "expired", db, key);
         }
     }
 
@@ -184,11 +183,33 @@ impl Keyspace {
     /// # }
     /// ```
     pub fn notify(&self, class: EventClass, event: &str, db: u16, key: impl AsRef<[u8]>) {
-        if self.is_observed() {
-            // Publishing runs without the lock, because a subscribed actor may call this handle.
-            let events = self.lock().events;
-            events.publish(&self.inner().pubsub, class, event, db, key.as_ref());
+        if self.is_published(class) {
+            self.events().publish(&self.inner().pubsub, class, event, db, key.as_ref());
         }
+    }
+
+    /// Returns whether the server publishes events of a class, so that an actor can skip what only these need.
+    ///
+    /// ```
+    /// # use thegiant::{EventClass, Keyspace};
+    /// # fn get(values: &std::collections::HashMap<Vec<u8>, Vec<u8>>, keyspace: &Keyspace, key: &[u8]) {
+    /// if keyspace.is_published(EventClass::KeyMiss) && !values.contains_key(key) {
+    ///     keyspace.notify(EventClass::KeyMiss, "keymiss", 0, key);
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn is_published(&self, class: EventClass) -> bool {
+        self.is_observed() && self.published().has(class)
+    }
+
+    /// Returns the classes of the events that the server publishes.
+    pub(crate) fn published(&self) -> EventClasses {
+        self.events().classes()
+    }
+
+    fn events(&self) -> Events {
+        Events::from_bits(self.inner().events.load(Relaxed))
     }
 
     /// Returns the handle that publishes the events.
@@ -198,7 +219,7 @@ impl Keyspace {
 
     /// Sets the events that are published.
     pub(crate) fn set_events(&self, events: Events) {
-        self.change(|observers| observers.events = events);
+        self.change(|_| self.inner().events.store(events.bits(), Relaxed));
     }
 
     /// Sets the maximum number of keys that clients track.
@@ -218,56 +239,60 @@ impl Keyspace {
     ///
     /// `are_by_themselves` is `false` for the commands of a transaction. `CLIENT CACHING` then applies to all of
     /// them. Without `broadcasts`, broadcast invalidations wait for [`broadcast`](Self::broadcast).
-    pub(crate) fn ran<'a>(
+    pub(crate) fn ran(
         &self,
         client: &Client,
-        commands: impl Iterator<Item = Ran<'a>>,
+        batch: &Batch,
+        commands: impl Iterator<Item = Ran>,
         are_by_themselves: bool,
         broadcasts: bool,
     ) {
         let is_tracking = client.is(ClientFlag::Tracking);
+        let published = self.events();
+        let mut events = batch.key_events();
         let mut observers = None;
-        for Ran { command, request, has_written, scope, events } in commands {
+        for Ran { command, request, has_written, scope } in commands {
             // The proxy reports these itself.
             if command.flags.contains(Flags::FORWARDED) {
                 continue;
             }
-            let writes = command.flags.contains(Flags::WRITE) && has_written && !command.reports_keys;
+            let has_written = has_written && command.flags.contains(Flags::WRITE);
+            let writes = has_written && !command.reports_keys;
             // The events of the parts do not reach the whole request.
-            let clears = scope == RanScope::AllParts
-                && command.flags.contains(Flags::WRITE)
-                && has_written
-                && command.reports_keys
-                && command.keys.is_none();
-            if !writes && !is_tracking && events.is_empty() && !clears {
+            let clears =
+                scope == RanScope::AllParts && has_written && command.reports_keys && command.keys.is_none();
+            if !writes && !is_tracking && !clears && !events.has(request) {
                 continue;
             }
             let observers = observers.get_or_insert_with(|| self.lock());
-            let positions =
-                command.keys.map(|keys| keys.positions(request.len(), |index| request.get(index)));
-            let mut keys = positions.into_iter().flatten().filter_map(|position| request.get(position));
+            let keys = || {
+                let keys = command.keys.zip(batch.requests.words(request));
+                keys.into_iter().flat_map(|(keys, words)| keys.in_request(words))
+            };
             if is_tracking
                 && scope != RanScope::AllParts
                 && command.flags.contains(Flags::READONLY)
                 && !command.flags.contains(Flags::PUBSUB)
             {
                 let max_keys = self.inner().max_tracked_keys.load(Relaxed);
-                observers.trackers.add_reads(client, keys.by_ref(), max_keys);
+                observers.trackers.add_reads(client, keys(), max_keys);
             }
             if writes && scope != RanScope::AllParts {
-                observers.watchers.ran(command, client, keys.clone());
+                observers.watchers.ran(command, client, keys());
             }
             if writes && scope != RanScope::Part {
-                observers.trackers.ran(command, client, keys.clone());
-                if observers.events.is_enabled() {
-                    self.publish(observers.events, command, client.db(), keys);
+                observers.trackers.ran(command, client, keys());
+                if published.is_enabled() {
+                    self.publish(published, command, client.db(), keys());
                 }
             }
-            for (_, event) in events {
+            while let Some(event) = events.take(request) {
                 match event {
                     KeyEvent::Key { class, event, db, key } => {
-                        observers.modified(*db, key, Some(client.id()));
-                        observers.events.publish(&self.inner().pubsub, *class, event, *db, key);
+                        observers.modified(db, key, Some(client.id()));
+                        if published.has(class) {
+                            published.publish(&self.inner().pubsub, class, event, db, key);
+                        }
                     }
                     KeyEvent::Cleared if scope == RanScope::Part => {}
                     KeyEvent::Cleared => observers.trackers.all_modified(&client.key_prefix()),
@@ -390,7 +415,7 @@ impl Keyspace {
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Observers) -> T) -> T {
         let mut observers = self.lock();
         let changed = change(&mut observers);
-        self.inner().hooks.set(Hook::Keys, !observers.is_empty());
+        self.inner().hooks.set(Hook::Keys, !observers.is_empty() || self.events().is_enabled());
         changed
     }
 
@@ -423,12 +448,17 @@ impl Keyspace {
 
 impl Observers {
     fn is_empty(&self) -> bool {
-        self.watchers.is_empty() && self.trackers.is_empty() && !self.events.is_enabled()
+        self.watchers.is_empty() && self.trackers.is_empty()
     }
 
+    #[inline]
     fn modified(&mut self, db: u16, key: &[u8], by: Option<u64>) {
-        self.watchers.modified(db, key);
-        self.trackers.modified(Write { key, by });
+        if !self.watchers.is_empty() {
+            self.watchers.modified(db, key);
+        }
+        if !self.trackers.is_empty() {
+            self.trackers.modified(Write { key, by });
+        }
     }
 
     fn all_modified(&mut self) {

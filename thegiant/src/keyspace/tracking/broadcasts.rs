@@ -46,6 +46,9 @@ impl Broadcasts {
 
     /// Records that a key has changed.
     pub(super) fn modified(&mut self, write: Write<'_>) {
+        if self.clients.is_empty() {
+            return;
+        }
         let mut copy = None;
         for prefix in prefixes::of(&self.clients, write.key) {
             let key: &Bytes = copy.get_or_insert_with(|| Bytes::copy_from_slice(write.key));

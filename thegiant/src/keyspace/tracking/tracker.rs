@@ -95,12 +95,12 @@ impl Tracker {
         });
     }
 
-    /// Returns whether the client gets no invalidations of the changes of the client with this ID.
     /// Returns whether the client may know keys that begin with `prefix`.
     pub(super) fn may_know(&self, prefix: &[u8]) -> bool {
         self.key_prefix.starts_with(prefix) || prefix.starts_with(&self.key_prefix)
     }
 
+    /// Returns whether the client gets no invalidations of the changes of the client with this ID.
     fn ignores(&self, by: Option<u64>) -> bool {
         self.tracked.no_loop && by == Some(self.client.id())
     }
