@@ -21,7 +21,8 @@ pub(crate) const WANTED: u64 = 10_000;
 /// Descriptors that the driver and the servers need for other purposes. Redis reserves 32.
 const SPARE_DESCRIPTORS: u64 = 64;
 
-pub(crate) const OPEN_ROUNDS: usize = 3;
+/// Number of turns in which each server gets half of the connections.
+pub(crate) const OPEN_TURNS: u64 = 50;
 /// Time for a server to finish its work after the last reply.
 const PAUSE: Duration = Duration::from_millis(500);
 const REPLY_DEADLINE: Duration = Duration::from_secs(60);
@@ -44,24 +45,19 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
     Ok(figures)
 }
 
+/// Opens connections to both servers in turn, because the speed of a shared machine changes within a second.
 fn open_figure(programs: &Pair<Program>, options: &Options) -> Result<Figure> {
+    eprintln!("opening connections");
+    let servers = programs.try_map(|program| Server::start(program, &options.cpus))?;
+    thread::sleep(PAUSE);
+    let Pair { mut baseline, mut subject } = servers.map(|server| Crowd::new(server.address()));
+    let size = (options.crowd / 2 / OPEN_TURNS).max(1);
     let mut rounds = Vec::new();
-    for round in 1..=OPEN_ROUNDS {
-        eprintln!("opening connections: round {round} of {OPEN_ROUNDS}");
-        rounds.push(programs.try_map(|program| open_seconds(program, options))?);
+    for _ in 0..OPEN_TURNS {
+        rounds.push(Pair { baseline: baseline.open_timed(size)?, subject: subject.open_timed(size)? });
     }
-    let name = "seconds to open all connections and get a reply on each".to_owned();
-    let target = (options.crowd == WANTED).then_some(Limit::Value(1.0));
-    Ok(Figure { name, rounds, decimals: 2, target })
-}
-
-fn open_seconds(program: &Program, options: &Options) -> Result<f64> {
-    let server = Server::start(program, &options.cpus)?;
-    let started = Instant::now();
-    let mut crowd = Crowd::connect(server.address(), options.crowd)?;
-    crowd.ask()?;
-    // Dropping the crowd closes the connections, which is not part of the measurement.
-    Ok(started.elapsed().as_secs_f64())
+    let name = "microseconds to open a connection and get a reply on it".to_owned();
+    Ok(Figure { name, rounds, decimals: 1, target: Some(Limit::Value(100.0)) })
 }
 
 pub(crate) fn memory_figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
@@ -99,11 +95,12 @@ impl Memory {
             Ok(growth / options.crowd as f64)
         };
 
-        let mut crowd = Crowd::connect(server.address(), options.crowd)?;
+        let mut crowd = Crowd::new(server.address());
+        crowd.open(options.crowd)?;
         crowd.ask_last()?;
         thread::sleep(PAUSE);
         let unused = per_connection()?;
-        crowd.ask()?;
+        crowd.ask_from(0)?;
         let used = per_connection()?;
         thread::sleep(options.rest());
         Ok(Memory { unused, used, rested: per_connection()? })
@@ -116,7 +113,8 @@ pub(crate) fn kib_after(program: &Program, options: &Options, request: &str) -> 
     let server = Server::start(program, &options.cpus)?;
     thread::sleep(PAUSE);
     let before = server.resident_kib()?;
-    let mut crowd = Crowd::connect(server.address(), options.crowd)?;
+    let mut crowd = Crowd::new(server.address());
+    crowd.open(options.crowd)?;
     crowd.streams.iter_mut().try_for_each(|stream| stream.write_all(request.as_bytes()))?;
     thread::sleep(options.rest());
     Ok((server.resident_kib()? as f64 - before as f64) / options.crowd as f64)
@@ -124,23 +122,38 @@ pub(crate) fn kib_after(program: &Program, options: &Options, request: &str) -> 
 
 /// Many connections to one server.
 struct Crowd {
+    address: SocketAddr,
     streams: Vec<TcpStream>,
 }
 
 impl Crowd {
-    fn connect(address: SocketAddr, size: u64) -> io::Result<Crowd> {
-        let connect = |_| {
-            let stream = TcpStream::connect(address)?;
-            stream.set_read_timeout(Some(REPLY_DEADLINE))?;
-            Ok(stream)
-        };
-        Ok(Crowd { streams: (0..size).map(connect).collect::<io::Result<_>>()? })
+    fn new(address: SocketAddr) -> Crowd {
+        Crowd { address, streams: Vec::new() }
     }
 
-    /// Sends one request on every connection, then reads every reply.
-    fn ask(&mut self) -> Result<()> {
-        self.streams.iter_mut().try_for_each(|stream| stream.write_all(REQUEST))?;
-        self.streams.iter().try_for_each(read_reply)
+    /// Opens more connections.
+    fn open(&mut self, count: u64) -> io::Result<()> {
+        for _ in 0..count {
+            let stream = TcpStream::connect(self.address)?;
+            stream.set_read_timeout(Some(REPLY_DEADLINE))?;
+            self.streams.push(stream);
+        }
+        Ok(())
+    }
+
+    /// Opens more connections, and gets a reply on each. Returns the time per connection in microseconds.
+    fn open_timed(&mut self, count: u64) -> Result<f64> {
+        let before = self.streams.len();
+        let started = Instant::now();
+        self.open(count)?;
+        self.ask_from(before)?;
+        Ok(started.elapsed().as_secs_f64() * 1e6 / count as f64)
+    }
+
+    /// Sends one request on each connection but the first ones, then reads every reply.
+    fn ask_from(&mut self, first: usize) -> Result<()> {
+        self.streams[first..].iter_mut().try_for_each(|stream| stream.write_all(REQUEST))?;
+        self.streams[first..].iter().try_for_each(read_reply)
     }
 
     /// Sends one request on the newest connection. Its reply shows that the server has accepted all connections.

@@ -1,6 +1,6 @@
 //! Renders the figures as Markdown.
 
-use crate::crowd::{OPEN_ROUNDS, WANTED};
+use crate::crowd::{OPEN_TURNS, WANTED};
 use crate::figure::{Figure, Limit, Pair, median};
 use crate::load::{CONNECTIONS, VALUE_BYTES};
 use crate::machine;
@@ -66,8 +66,8 @@ fn connections(options: &Options) -> String {
         _ => " (the descriptor limit allows no more)",
     };
     format!(
-        "Connections: {size}{reason}, opened {OPEN_ROUNDS} times; memory, read once, is the growth of the server's \
-        resident memory."
+        "Connections: {size}{reason}; half of them are opened at each server, in {OPEN_TURNS} turns; memory, read once, is \
+        the growth of the server's resident memory."
     )
 }
 
