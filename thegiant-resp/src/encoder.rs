@@ -413,6 +413,11 @@ impl Encoder {
         }
     }
 
+    /// Reserves memory for at least `additional` more bytes, so that appending them allocates once at most.
+    pub fn reserve(&mut self, additional: usize) {
+        self.bytes.reserve(additional);
+    }
+
     /// Shrinks the memory of the encoder to `capacity` bytes, or to the size of the output if that is larger.
     pub fn shrink_to(&mut self, capacity: usize) {
         self.bytes.shrink_to(capacity);

@@ -115,9 +115,9 @@ impl Clients {
     }
 
     /// Sends a push whose memory the caller accounts for.
-    fn push_uncounted(&self, client: &Client, piece: Bytes) -> Option<PendingPushes> {
+    #[inline(always)]
+    fn push_uncounted(&self, client: &Client, piece: Bytes, limit: OutputLimit) -> Option<PendingPushes> {
         let pending = client.push_piece(piece)?;
-        let limit = self.settings.output_limit(Setting::PushOutputLimit);
         if limit.is_over(pending.len) {
             self.handle_slow_consumer(client, pending.len, limit);
         }
@@ -201,27 +201,37 @@ impl ClientHost for Clients {
 
     fn push(&self, client: &Client, piece: Bytes) -> Option<PushId> {
         let len = piece.len();
-        let pending = self.push_uncounted(client, piece)?;
+        let limit = self.settings.output_limit(Setting::PushOutputLimit);
+        let pending = self.push_uncounted(client, piece, limit)?;
         self.memory.change(pending.no_evict, 0, len);
         self.limit_memory();
         Some(pending.id)
     }
 
-    fn push_to_all(&self, clients: &[Client], len: usize, piece: &mut dyn FnMut(Protocol) -> Bytes) -> usize {
-        let (mut evictable, mut no_evict) = (0, 0);
-        for client in clients {
-            match self.push_uncounted(client, piece(client.protocol())) {
-                Some(pending) if pending.no_evict => no_evict += 1,
-                Some(_) => evictable += 1,
-                None => {}
+    fn push_to_all(&self, clients: &[Client], encode: &dyn Fn(Protocol) -> Bytes) -> usize {
+        let limit = self.settings.output_limit(Setting::PushOutputLimit);
+        let mut pieces: [Option<Bytes>; 2] = [None, None];
+        let (mut connected, mut evictable, mut no_evict) = (0, 0, 0);
+        // Most clients have the protocol of the client before them.
+        for clients in clients.chunk_by(|one, next| one.protocol() == next.protocol()) {
+            let protocol = clients[0].protocol();
+            let piece = pieces[protocol as usize].get_or_insert_with(|| encode(protocol));
+            for client in clients {
+                let Some(pending) = self.push_uncounted(client, piece.clone(), limit) else { continue };
+                connected += 1;
+                evictable += piece.len();
+                if pending.no_evict {
+                    no_evict += piece.len();
+                }
             }
         }
-        self.memory.change(false, 0, evictable * len);
+        evictable -= no_evict;
+        self.memory.change(false, 0, evictable);
         if no_evict > 0 {
-            self.memory.change(true, 0, no_evict * len);
+            self.memory.change(true, 0, no_evict);
         }
         self.limit_memory();
-        evictable + no_evict
+        connected
     }
 
     fn account(&self, client: &Client, before: usize, after: usize) {

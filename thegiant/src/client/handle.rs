@@ -115,10 +115,10 @@ pub(crate) trait ClientHost: Send + Sync {
     /// If the pushes exceed the output limit, the client is closed or loses the oldest ones.
     fn push(&self, client: &Client, piece: Bytes) -> Option<PushId>;
 
-    /// Sends each client a push of `len` bytes. Returns the number of clients that were connected.
+    /// Sends each client a push, which is encoded once per protocol. Returns the number of clients that were connected.
     ///
     /// The memory is accounted for once for all pushes.
-    fn push_to_all(&self, clients: &[Client], len: usize, piece: &mut dyn FnMut(Protocol) -> Bytes) -> usize;
+    fn push_to_all(&self, clients: &[Client], encode: &dyn Fn(Protocol) -> Bytes) -> usize;
 
     /// Accounts for a change in the buffers of a client.
     fn account(&self, client: &Client, before: usize, after: usize);

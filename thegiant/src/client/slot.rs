@@ -12,7 +12,11 @@ use bytes::Bytes;
 use thegiant_tls::ClientCertificate;
 
 use super::blocked::{BlockedCommand, BlockedCommands};
-use crate::{batch::Batch, command::Flags, resp::Encoder};
+use crate::{
+    batch::Batch,
+    command::Flags,
+    resp::{Encoder, LARGE_BULK},
+};
 
 /// The answered batch, the pushes and the waker of a connection.
 #[derive(Default)]
@@ -177,6 +181,9 @@ impl PushQueue {
 
     /// Moves all pending pushes to the end of `out`. Returns their size in bytes.
     pub(super) fn take(&mut self, out: &mut Encoder) -> usize {
+        let copied = self.pieces.iter().map(Bytes::len).filter(|len| *len < LARGE_BULK).sum();
+        out.reserve(copied);
+        self.ends.reserve(self.pieces.len());
         for piece in std::mem::take(&mut self.pieces) {
             out.raw_bytes(&piece);
             self.ends.push(out.len());

@@ -123,7 +123,7 @@ impl<'a> Delivery<'a> {
         actors + listeners.groups.iter().map(|group| self.send_to_group(event, pattern, group)).sum::<usize>()
     }
 
-    /// Sends the message to the clients with a key prefix. It is encoded once per protocol.
+    /// Sends the message to the clients with a key prefix.
     fn send_to_group(&self, event: &str, pattern: Option<&Bytes>, group: &Group) -> usize {
         let clients: Cow<'_, [Client]> = match self.audience {
             Audience::Readers { prefix, .. } if prefix != group.prefix => return 0,
@@ -134,20 +134,7 @@ impl<'a> Delivery<'a> {
         };
         // All clients belong to the one server that has these channels.
         let Some(host) = clients.first().and_then(Client::host) else { return 0 };
-        let first_protocol = clients[0].protocol();
-        let encode = |protocol| self.encode(protocol, event, pattern, &group.prefix);
-        let first = encode(first_protocol);
-        let mut other = None;
-        // The encodings differ only in their first byte, so their length is the same.
-        let len = first.len();
-        host.push_to_all(&clients, len, &mut |protocol| {
-            let encoded = if protocol == first_protocol {
-                &first
-            } else {
-                other.get_or_insert_with(|| encode(protocol))
-            };
-            encoded.clone()
-        })
+        host.push_to_all(&clients, &|protocol| self.encode(protocol, event, pattern, &group.prefix))
     }
 
     fn encode(&self, protocol: Protocol, event: &str, pattern: Option<&Bytes>, prefix: &Bytes) -> Bytes {
