@@ -65,8 +65,8 @@ fn tracked(programs: &Pair<Program>, options: &Options, depth: usize) -> Result<
     let mut beside = programs.try_map(|program| Loaded::start(program, options))?;
     let _trackers = beside.try_map(|loaded| trackers(loaded.server.address()))?;
     let mut rounds = Vec::new();
-    for round in 1..=options.rounds() {
-        eprintln!("{}: round {round} of {}", tracked_name(depth), options.rounds());
+    eprintln!("{}", tracked_name(depth));
+    for _ in 0..options.windows() {
         let without = alone.cost(&exchange, options)?;
         let with = beside.cost(&exchange, options)?;
         rounds.push(Pair {
@@ -112,8 +112,8 @@ fn transactions(programs: &Pair<Program>, options: &Options) -> Result<Figure> {
     loaded.baseline.clients.exchange(&exchange, PILOT)?;
     loaded.subject.clients.exchange(&exchange, PILOT)?;
     let mut rounds = Vec::new();
-    for round in 1..=options.rounds() {
-        eprintln!("{MULTI}: round {round} of {}", options.rounds());
+    eprintln!("{MULTI}");
+    for _ in 0..options.windows() {
         rounds.push(loaded.cost(&exchange, options)?);
     }
     let name = format!("MULTI, {COMMANDS} SETs, EXEC: CPU ns per transaction");
@@ -140,7 +140,7 @@ impl Loaded {
     /// Returns the CPU time of the server per exchange, in nanoseconds.
     fn cost(&mut self, exchange: &Exchange, options: &Options) -> Result<f64> {
         let before = self.server.cpu_nanoseconds()?;
-        let exchanges = self.clients.exchange(exchange, options.round_time())?;
+        let exchanges = self.clients.exchange(exchange, options.window())?;
         Ok(self.server.cpu_nanoseconds()?.saturating_sub(before) as f64 / exchanges as f64)
     }
 }

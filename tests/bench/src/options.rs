@@ -195,7 +195,7 @@ impl Options {
         Duration::from_millis(if self.disk { 150 } else { 25 })
     }
 
-    /// Returns the number of rounds of other measurements.
+    /// Returns the number of rounds of calls.
     pub(crate) fn rounds(&self) -> usize {
         if self.quick { 3 } else { 7 }
     }

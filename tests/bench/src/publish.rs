@@ -88,8 +88,8 @@ fn costs(programs: &Pair<Program>, options: &Options, cell: Cell) -> Result<Figu
     baseline.publish(cell.depth, PILOT)?;
     subject.publish(cell.depth, PILOT)?;
     let mut rounds = Vec::new();
-    for round in 1..=options.rounds() {
-        eprintln!("{}: round {round} of {}", cell.name(), options.rounds());
+    eprintln!("{}", cell.name());
+    for _ in 0..options.windows() {
         rounds.push(Pair {
             baseline: sample(&servers.baseline, &mut baseline, cell, options)?,
             subject: sample(&servers.subject, &mut subject, cell, options)?,
@@ -100,7 +100,7 @@ fn costs(programs: &Pair<Program>, options: &Options, cell: Cell) -> Result<Figu
 
 fn sample(server: &Server, audience: &mut Audience, cell: Cell, options: &Options) -> Result<f64> {
     let before = server.cpu_nanoseconds()?;
-    let deliveries = audience.publish(cell.depth, options.round_time())?;
+    let deliveries = audience.publish(cell.depth, options.window())?;
     Ok(server.cpu_nanoseconds()?.saturating_sub(before) as f64 / deliveries as f64)
 }
 

@@ -44,14 +44,13 @@ fn method(options: &Options) -> String {
     format!(
         "Commands: redis-benchmark, {CONNECTIONS} connections, {VALUE_BYTES}-byte values, {keys}; server and load \
          generator share CPU {}; CPU time is the server's, user and system. The servers take turns of {window} ms: \
-         medians of {windows} turns, in brackets the middle half of their ratios. Others: {} {}",
+         medians of {windows} turns, in brackets the middle half of their ratios. {}",
         options.cpus,
-        rounds(options),
         connections(options),
     )
 }
 
-/// Describes the rounds of the measurements that have no windows.
+/// Describes the rounds of calls.
 fn rounds(options: &Options) -> String {
     let (rounds, time) = (options.rounds(), options.round_time().as_secs_f64());
     format!(
