@@ -248,27 +248,28 @@ impl EventClasses {
 }
 
 impl<'a> NotedEvents<'a> {
-    /// Returns whether there are changes of a request. Those of earlier requests were taken before.
-    #[inline]
-    pub(crate) fn has(self, request: u32) -> bool {
-        self.events.first().is_some_and(|first| first.request <= request)
+    pub(crate) fn is_empty(self) -> bool {
+        self.events.is_empty()
     }
 
-    /// Takes the next change of a request.
-    #[inline]
-    pub(crate) fn take(&mut self, request: u32) -> Option<KeyEvent<'a>> {
-        let (first, later) = self.events.split_first()?;
-        if first.request > request {
-            return None;
-        }
+    /// Takes the changes of the requests before this one.
+    pub(crate) fn take_before(&mut self, request: u32) -> NotedEvents<'a> {
+        let taken = self.events.partition_point(|event| event.request < request);
+        let (taken, later) = self.events.split_at(taken);
         self.events = later;
-        match &first.change {
+        NotedEvents { events: taken, keys: self.keys }
+    }
+
+    /// Returns each change with its request.
+    #[inline]
+    pub(crate) fn iter(self) -> impl Iterator<Item = (u32, KeyEvent<'a>)> {
+        self.events.iter().map(move |noted| match &noted.change {
             Change::Key { class, event, db, key } => {
                 let key = &self.keys[key.clone()];
-                Some(KeyEvent::Key { class: *class, event, db: *db, key })
+                (noted.request, KeyEvent::Key { class: *class, event, db: *db, key })
             }
-            Change::Cleared => Some(KeyEvent::Cleared),
-        }
+            Change::Cleared => (noted.request, KeyEvent::Cleared),
+        })
     }
 }
 
@@ -286,13 +287,11 @@ mod tests {
         events.add(EventClass::String, "set", 0, key);
     }
 
-    /// Returns the keys of a request.
-    fn taken<'a>(noted: &mut NotedEvents<'a>, request: u32) -> Vec<&'a [u8]> {
-        let mut keys = Vec::new();
-        while let Some(KeyEvent::Key { key, .. }) = noted.take(request) {
-            keys.push(key);
-        }
-        keys
+    /// Returns the changes of the requests before this one, each with its request.
+    fn taken<'a>(noted: &mut NotedEvents<'a>, before: u32) -> Vec<(u32, &'a [u8])> {
+        let taken = noted.take_before(before).iter();
+        let key = |event| if let KeyEvent::Key { key, .. } = event { key } else { b"cleared" };
+        taken.map(|(request, event)| (request, key(event))).collect()
     }
 
     #[test]
@@ -300,17 +299,18 @@ mod tests {
         let mut events = events();
         add(&mut events, "a");
         add(&mut events, "bb");
+        events.add_cleared();
+        events.add_cleared();
         events.assign_to(3);
         events.assign_to(4);
         add(&mut events, "ccc");
         events.assign_to(5);
+        add(&mut events, "not yet ended");
         let mut noted = events.noted();
-        assert_eq!([2, 3, 4, 5].map(|request| noted.has(request)), [false, true, true, true]);
-        assert_eq!(taken(&mut noted, 2), [b""; 0]);
-        assert_eq!(taken(&mut noted, 3), [&b"a"[..], b"bb"]);
-        assert!(!noted.has(4));
-        assert_eq!(taken(&mut noted, 4), [b""; 0]);
-        assert_eq!(taken(&mut noted, 5), [b"ccc"]);
+        assert_eq!(taken(&mut noted, 3), []);
+        assert_eq!(taken(&mut noted, 4), [(3, &b"a"[..]), (3, b"bb"), (3, b"cleared")]);
+        assert_eq!(taken(&mut noted, 1000), [(5, &b"ccc"[..])]);
+        assert!(!noted.is_empty());
     }
 
     #[test]
@@ -321,13 +321,12 @@ mod tests {
             events.assign_to(request);
         }
         events.clear_before(2);
-        assert_eq!(taken(&mut events.noted(), 2), [b"ccc"]);
+        assert_eq!(taken(&mut events.noted(), 3), [(2, &b"ccc"[..])]);
         add(&mut events, "d");
         events.assign_to(3);
-        let mut noted = events.noted();
-        assert_eq!((taken(&mut noted, 2), taken(&mut noted, 3)), (vec![&b"ccc"[..]], vec![&b"d"[..]]));
+        assert_eq!(taken(&mut events.noted(), 4), [(2, &b"ccc"[..]), (3, b"d")]);
         events.clear_before(4);
-        assert!(!events.noted().has(u32::MAX));
+        assert!(events.noted().is_empty());
     }
 
     #[test]
@@ -341,8 +340,7 @@ mod tests {
         events.forget_from(1);
         add(&mut events, "d");
         events.assign_to(1);
-        let mut noted = events.noted();
-        assert_eq!((taken(&mut noted, 0), taken(&mut noted, 1)), (vec![&b"a"[..]], vec![&b"d"[..]]));
+        assert_eq!(taken(&mut events.noted(), 2), [(0, &b"a"[..]), (1, b"d")]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(crate) use checkpoint::BatchCheckpoint;
 pub(crate) use data::{Batch, Join, Merge};
 pub(crate) use exclusive::{Exclusive, ExclusiveAccess, ExclusiveSet};
 pub use key_events::{EventClass, KeyEvents};
-pub(crate) use key_events::{EventClasses, KeyEvent};
+pub(crate) use key_events::{EventClasses, KeyEvent, NotedEvents};
 pub use reply_buffer::ReplyBuffer;
 pub(crate) use reply_buffer::{ReplyMode, Streamed, StreamingReply};
 pub(crate) use requests::{PartialBulk, RequestWords};

@@ -7,7 +7,7 @@ use super::watch::Watchers;
 use super::{Tracked, TrackingCounts, TrackingOptions};
 use crate::{
     Client, Error, EventClass, PubSub,
-    batch::{Batch, EventClasses, KeyEvent},
+    batch::{Batch, EventClasses, KeyEvent, NotedEvents},
     client::ClientFlag,
     command::{Flags, Spec},
     observe::{Hook, Hooks},
@@ -261,10 +261,11 @@ impl Keyspace {
             // The events of the parts do not reach the whole request.
             let clears =
                 scope == RanScope::AllParts && has_written && command.reports_keys && command.keys.is_none();
-            if !writes && !is_tracking && !clears && !events.has(request) {
+            if !writes && !is_tracking && !clears {
                 continue;
             }
             let observers = observers.get_or_insert_with(|| self.lock());
+            self.report_events(observers, client, batch, events.take_before(request));
             let keys = || {
                 let keys = command.keys.zip(batch.requests.words(request));
                 keys.into_iter().flat_map(|(keys, words)| keys.in_request(words))
@@ -286,18 +287,6 @@ impl Keyspace {
                     self.publish(published, command, client.db(), keys());
                 }
             }
-            while let Some(event) = events.take(request) {
-                match event {
-                    KeyEvent::Key { class, event, db, key } => {
-                        observers.modified(db, key, Some(client.id()));
-                        if published.has(class) {
-                            published.publish(&self.inner().pubsub, class, event, db, key);
-                        }
-                    }
-                    KeyEvent::Cleared if scope == RanScope::Part => {}
-                    KeyEvent::Cleared => observers.trackers.all_modified(&client.key_prefix()),
-                }
-            }
             if clears {
                 observers.trackers.all_modified(&client.key_prefix());
             }
@@ -305,8 +294,36 @@ impl Keyspace {
                 observers.trackers.command_ran(client, command);
             }
         }
+        let events = events.take_before(batch.next_request());
+        if !events.is_empty() {
+            let observers = observers.get_or_insert_with(|| self.lock());
+            self.report_events(observers, client, batch, events);
+        }
         if let Some(mut observers) = observers.filter(|_| broadcasts) {
             observers.trackers.broadcast();
+        }
+    }
+
+    /// Records the changes that commands have reported themselves.
+    fn report_events(
+        &self,
+        observers: &mut Observers,
+        client: &Client,
+        batch: &Batch,
+        events: NotedEvents<'_>,
+    ) {
+        let (published, by) = (self.events(), Some(client.id()));
+        for (request, event) in events.iter() {
+            match event {
+                KeyEvent::Key { class, event, db, key } => {
+                    observers.modified(db, key, by);
+                    if published.has(class) {
+                        published.publish(&self.inner().pubsub, class, event, db, key);
+                    }
+                }
+                KeyEvent::Cleared if batch.is_split_part(request) => {}
+                KeyEvent::Cleared => observers.trackers.all_modified(&client.key_prefix()),
+            }
         }
     }
 
