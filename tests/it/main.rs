@@ -34,6 +34,8 @@ mod hostile;
 mod hygiene;
 /// The app `jobs`.
 mod jobs;
+/// Commands that say which keys they change.
+mod key_events;
 /// The app `kv`, where redis-server offers no comparison.
 mod kv;
 /// The app `kv-disk`: its data survives restarts, kills and full disks.

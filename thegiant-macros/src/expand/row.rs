@@ -258,18 +258,26 @@ fn reply(command: &Command<'_>) -> TokenStream {
     let values = command.params.iter().enumerate().map(|(index, param)| {
         let span = param.ty.span();
         match param.role {
-            Role::Argument => value(index).into_token_stream(),
+            Role::Argument | Role::Responder => value(index).into_token_stream(),
             Role::Client => quote_spanned!(span=> request.client()),
             Role::Request => quote_spanned!(span=> request),
             Role::Context => quote_spanned!(span=> context),
             Role::KeyEvents => quote_spanned!(span=> out.key_events()),
             Role::OwnedClient => quote_spanned!(span=> ::core::clone::Clone::clone(request.client())),
-            Role::Responder => quote_spanned!(span=> ::thegiant::__private::responder(request, out)),
         }
     });
     let returned = returned(command);
-    if command.responder().is_some() {
-        return quote!(Self::#method(this, #(#values),*));
+    let responders = command.params.iter().enumerate().filter(|(_, param)| param.role == Role::Responder);
+    // It borrows `out` before the key events do, whatever their order.
+    let mut responders = responders.map(|(index, param)| {
+        let value = value(index);
+        quote_spanned!(param.ty.span()=> let #value = ::thegiant::__private::responder(request, out);)
+    });
+    if let Some(responder) = responders.next() {
+        return quote! {
+            #responder
+            Self::#method(this, #(#values),*)
+        };
     }
     if command.is_async() {
         return quote! {
