@@ -163,6 +163,60 @@ fn a_replica_refuses_writes_for_an_upstream_like_one_of_redis() {
     assert!(served.client().ask(line("OWN a")).starts_with(b"-READONLY "));
 }
 
+/// `ROLE` is about this server, and a transaction is refused command by command.
+#[test]
+fn a_replica_in_front_of_an_upstream_replies_to_role_and_transactions_like_one_of_redis() {
+    let upstream = Process::redis(&[]);
+    let address = upstream.address().to_owned();
+    let served = Served::start(move || App::new().proxy(Upstream::new(&address).start()));
+    let redis = Redis(Process::redis(&["--replica-serve-stale-data", "no"]));
+    let replies = |server: &dyn Server| {
+        let mut client = server.client();
+        let master = client.ask(line("ROLE"));
+        server.make_replica();
+        let at_once = [
+            "ROLE \n PING \n ROLE",
+            "MULTI \n EXEC \n MULTI \n GET a \n EXEC \n EXEC \n MULTI \n SET a b \n EXEC",
+            "MULTI \n GET a \n DISCARD \n DISCARD \n WATCH a \n UNWATCH \n WATCH a \n MULTI \n GET a \n EXEC",
+        ];
+        let at_once = at_once.map(|pipeline| {
+            client.send(lines(pipeline));
+            client.replies(pipeline.lines().count())
+        });
+        let one_by_one = ["MULTI", "SET a b", "GET a", "EXEC", "MULTI", "GET a", "DISCARD", "EXEC", "ROLE"];
+        let one_by_one = one_by_one.map(|request| client.ask(line(request)));
+        let text = |reply: &Bytes| String::from_utf8_lossy(reply).replace(CONNECTING, CONNECT);
+        [&[master], &at_once[..], &one_by_one].concat().iter().map(text).collect::<Vec<_>>()
+    };
+    assert_eq!(replies(&served), replies(&redis));
+}
+
+/// The upstream has queued it, and would run it.
+#[test]
+fn a_transaction_on_an_upstream_that_began_on_a_master_fails() {
+    let upstream = Process::redis(&[]);
+    let address = upstream.address().to_owned();
+    let served = Served::start(move || App::new().proxy(Upstream::new(&address).start()));
+    let mut client = served.client();
+    for end in ["EXEC", "UNWATCH \n EXEC", "DISCARD \n EXEC", "MULTI \n EXEC"] {
+        served.make_master();
+        client.send(lines("MULTI \n SET a b"));
+        assert_eq!(client.replies(2), "+OK\r\n+QUEUED\r\n");
+        served.make_replica();
+        client.send(lines(end));
+        let replies = client.replies(end.lines().count());
+        let is_refused = [&b"-EXECABORT "[..], b"-ERR EXEC without MULTI"].map(|error| has(&replies, error));
+        assert!(is_refused.contains(&true), "{end}: {replies:?}");
+        assert_eq!(RawClient::connect(upstream.address()).ask(line("GET a")), "$-1\r\n", "{end}");
+        // The transaction has ended.
+        assert_eq!(client.ask(line("EXEC")), "-ERR EXEC without MULTI\r\n", "{end}");
+    }
+}
+
+fn has(replies: &[u8], text: &[u8]) -> bool {
+    replies.windows(text.len()).any(|window| window == text)
+}
+
 #[test]
 fn a_transaction_that_was_queued_on_a_master_fails() {
     alike(|server| {

@@ -475,7 +475,7 @@ impl App {
     /// ```
     ///
     /// The server still answers the commands about the client's connection (`HELLO`, `AUTH`, `SELECT`,
-    /// `QUIT`, `RESET`, `CLIENT`) and the commands for its operators (`INFO`, `CONFIG`, `SLOWLOG`, `LATENCY`,
+    /// `QUIT`, `RESET`, `CLIENT`) and the commands for its operators (`INFO`, `ROLE`, `CONFIG`, `SLOWLOG`, `LATENCY`,
     /// `MONITOR`, `SHUTDOWN`, `DEBUG`). The upstream answers everything else: `PING`, `COMMAND`,
     /// transactions, channels.
     ///

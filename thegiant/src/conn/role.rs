@@ -3,7 +3,9 @@
 use super::Connection;
 use crate::{
     batch::{Batch, CommandRef},
+    client::ClientFlag,
     command::{Flags, Spec, is_read_of_redis},
+    dispatch::Transaction,
     role::NotMaster,
 };
 
@@ -20,6 +22,10 @@ impl Connection {
             && let Some(queue) = transaction.queue()
         {
             return NotMaster::check(queue.commands(routes).map(|(command, name)| flags_of(command, name)));
+        }
+        if matches!(transaction, Transaction::Proxied) {
+            // The upstream would run what it has queued. It discards the transaction at `EXEC`.
+            self.client.set(ClientFlag::ProxiedTransactionAborted, true);
         }
         let is_queued = transaction.queue().is_some();
         batch.deny_from(routes.with_shards(target.actor_id), is_queued, |target, words| {

@@ -133,7 +133,7 @@ impl Proxy {
     /// | with keys, according to the upstreams' `COMMAND` | the keys get the prefix, also the patterns of `SORT` |
     /// | `KEYS`, `SCAN` | the pattern gets the prefix |
     /// | `DBSIZE`, `RANDOMKEY` | the proxy asks for all keys with the prefix (`KEYS`), which takes the upstream a while if it has many keys |
-    /// | `PING`, `ECHO`, `TIME`, `LOLWUT`, `ROLE`, `COMMAND` | unchanged |
+    /// | `PING`, `ECHO`, `TIME`, `LOLWUT`, `COMMAND` | unchanged |
     /// | scripts and functions, `MIGRATE`, `FT.…`; all others without keys, such as `FLUSHALL`, `FLUSHDB`, `SWAPDB`, `PUBLISH`, `SUBSCRIBE` | `-NOPERM`: they can reach the keys and channels of others |
     ///
     /// An error of the upstream may contain a key with the prefix. A module whose commands reach keys that `COMMAND` does not list is not

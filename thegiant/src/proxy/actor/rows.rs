@@ -27,7 +27,11 @@ const ROWS: [Row<ProxyActor>; COMMANDS.len() + 1] = {
 const fn spec((name, kind): (&'static str, CommandKind)) -> Spec {
     let (flags, args) = match kind {
         CommandKind::Blocks => (Flags::BLOCKING, NO_ARGS),
-        CommandKind::Exec => (Flags::EXECUTES, NO_ARGS),
+        // A replica refuses the commands in between.
+        CommandKind::Multi | CommandKind::Discard | CommandKind::Watch | CommandKind::Unwatch => {
+            (Flags::STALE, NO_ARGS)
+        }
+        CommandKind::Exec => (Flags::EXECUTES.union(Flags::STALE), NO_ARGS),
         _ if matches!(name.as_bytes(), b"PUBLISH" | b"SPUBLISH") => (Flags::CHANNELS, CHANNEL),
         CommandKind::Subscribe(ChannelKind::Pattern) => (Flags::PATTERNS, CHANNELS),
         CommandKind::Subscribe(_) => (Flags::CHANNELS, CHANNELS),

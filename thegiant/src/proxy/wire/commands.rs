@@ -34,7 +34,6 @@ pub(crate) const COMMANDS: &[(&str, CommandKind)] = &[
     ("ECHO", CommandKind::Plain),
     ("TIME", CommandKind::Plain),
     ("LOLWUT", CommandKind::Plain),
-    ("ROLE", CommandKind::Plain),
     ("COMMAND", CommandKind::Plain),
     ("PUBLISH", CommandKind::Plain),
     ("SPUBLISH", CommandKind::Plain),
