@@ -141,7 +141,7 @@ impl ServerState {
         let acl = Arc::new(AccessControl::new(
             users,
             routes.commands(),
-            upstream_commands,
+            Arc::clone(&upstream_commands),
             Arc::clone(&settings),
             Arc::clone(&hooks),
         )?);
@@ -149,7 +149,7 @@ impl ServerState {
         let server = ServerState {
             acl,
             tenants,
-            clients: Clients::new(Arc::clone(&settings)),
+            clients: Clients::new(Arc::clone(&settings), upstream_commands),
             stats: Stats::new(routes.commands(), workers.into()),
             routes,
             settings,

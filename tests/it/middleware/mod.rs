@@ -1,6 +1,7 @@
 //! Middleware: what it sees, refuses and delays.
 
 mod delays;
+mod keys;
 mod outcomes;
 mod ready_made;
 mod refusals;

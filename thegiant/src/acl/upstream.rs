@@ -1,12 +1,10 @@
 //! The commands that a proxy sends on to its upstreams.
 
-use std::fmt::Debug;
-
 use super::Categories;
-use crate::command::KeyAccess;
+use crate::{client::UpstreamKeys, command::KeyAccess};
 
 /// Describes commands as the upstreams of a proxy describe them.
-pub(crate) trait UpstreamCommands: Debug + Send + Sync {
+pub(crate) trait UpstreamCommands: UpstreamKeys {
     /// Describes the request with these words. Returns `None` if no upstream knows the command, or all of its keys.
     fn describe(&self, words: &[&[u8]]) -> Option<UpstreamCommand>;
 }

@@ -16,8 +16,8 @@ use tokio::sync::Notify;
 use bytes::Bytes;
 
 use super::{
-    Client, ClientFlag, ClientHost, CloseRequest, Endpoints, memory::ClientMemory, pushes::PendingPushes,
-    slot::PushId,
+    Client, ClientFlag, ClientHost, CloseRequest, Endpoints, UpstreamKeys, memory::ClientMemory,
+    pushes::PendingPushes, slot::PushId,
 };
 use crate::{
     resp::Protocol,
@@ -29,6 +29,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Clients {
     settings: Arc<Settings>,
+    upstream_keys: Arc<dyn UpstreamKeys>,
     by_id: Mutex<HashMap<u64, Client>>,
     last_id: AtomicU64,
     /// Notified when the last client has disconnected.
@@ -39,9 +40,10 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    pub(crate) fn new(settings: Arc<Settings>) -> Arc<Self> {
+    pub(crate) fn new(settings: Arc<Settings>, upstream_keys: Arc<dyn UpstreamKeys>) -> Arc<Self> {
         Arc::new(Clients {
             settings,
+            upstream_keys,
             by_id: Mutex::default(),
             last_id: AtomicU64::new(0),
             empty: Notify::default(),
@@ -197,6 +199,10 @@ impl Clients {
 impl ClientHost for Clients {
     fn client(&self, id: u64) -> Option<Client> {
         self.get(id)
+    }
+
+    fn upstream_keys(&self, words: &[&[u8]]) -> Vec<usize> {
+        self.upstream_keys.key_positions(words)
     }
 
     fn push(&self, client: &Client, piece: Bytes) -> Option<PushId> {

@@ -128,6 +128,9 @@ pub(crate) trait ClientHost: Send + Sync {
 
     /// Returns the reply timeout of blocked commands.
     fn reply_timeout(&self) -> Option<Duration>;
+
+    /// Returns the positions of the keys in a request that a proxy sends on.
+    fn upstream_keys(&self, words: &[&[u8]]) -> Vec<usize>;
 }
 
 pub(super) struct ClientInner {

@@ -11,6 +11,7 @@ mod memory;
 mod pushes;
 mod slot;
 mod times;
+mod upstream_keys;
 mod waits;
 
 pub use address::Address;
@@ -23,4 +24,5 @@ pub(crate) use flags::{ClientFlag, CloseRequest};
 pub use handle::Client;
 pub(crate) use handle::{ClientHost, DEFAULT_USER};
 pub use slot::PushId;
+pub(crate) use upstream_keys::UpstreamKeys;
 pub(crate) use waits::{Collected, SHUTTING_DOWN};

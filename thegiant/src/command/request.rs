@@ -106,10 +106,35 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Returns the keys of the request; none for a command [without a row](Self::spec).
+    /// Returns the keys of the request; none for a command of a [fallback](crate::App::fallback) and for an unknown command.
+    ///
+    /// For a request that a [proxy](crate::App::proxy) sends on, the upstream's reply to `COMMAND` says which words are keys. There are
+    /// none for a command that the upstream does not list, and none until it has replied for the first time. The keys do not have
+    /// the [key prefix](crate::Server::key_prefix) of the client yet.
+    ///
+    /// ```
+    /// use thegiant::{middleware::Decision, prelude::*};
+    ///
+    /// // Also in front of a Redis, with `App::proxy`.
+    /// let no_internals = |request: &Request| match request.keys().any(|key| key.starts_with(b"internal:")) {
+    ///     true => Decision::refuse(Error::new("NOPERM", "these keys are not for clients")),
+    ///     false => Decision::Run,
+    /// };
+    /// let app = App::new().middleware(no_internals);
+    /// ```
     pub fn keys(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let keys = self.spec().and_then(|spec| spec.keys);
-        keys.map(|keys| keys.in_request(self.words)).into_iter().flatten()
+        let words = self.words;
+        let of_row = self.spec().and_then(|spec| spec.keys).map(|keys| keys.in_request(words));
+        let of_upstream = self.upstream_keys().into_iter().filter_map(move |position| words.get(position));
+        of_row.into_iter().flatten().chain(of_upstream)
+    }
+
+    /// Returns the positions of the keys if a proxy sends the request on.
+    fn upstream_keys(&self) -> Vec<usize> {
+        let is_forwarded = self.spec.is_some_and(|spec| spec.flags.contains(Flags::FORWARDED));
+        let Some(host) = is_forwarded.then(|| self.client.host()).flatten() else { return Vec::new() };
+        let words: Vec<&[u8]> = (0..self.len()).filter_map(|index| self.get(index)).collect();
+        host.upstream_keys(&words)
     }
 
     /// Returns the error `ERR unknown command '…', with args beginning with: …`.

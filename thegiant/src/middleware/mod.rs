@@ -70,7 +70,7 @@
 //! [`Decision::Delay`] does that. If it panics, the command is refused with an internal error.
 //!
 //! To change the words of requests is not the task of a middleware. A prefix for the keys of a tenant also has to leave the replies: see
-//! [`Server::key_prefix`](crate::Server::key_prefix). The middleware sees keys with the prefix.
+//! [`Server::key_prefix`](crate::Server::key_prefix). The middleware sees keys with the prefix. Only a proxy adds it later.
 
 mod audit_log;
 mod decision;

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::key_table::KeyTable;
 use crate::{
     acl::{UpstreamCommand, UpstreamCommands},
+    client::UpstreamKeys,
     proxy::wire::Words,
 };
 
@@ -16,6 +17,10 @@ use crate::{
 pub(crate) struct PublishedCommands(RwLock<Option<Arc<KeyTable>>>);
 
 impl PublishedCommands {
+    fn table(&self) -> Option<Arc<KeyTable>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(super) fn publish(&self, commands: Option<Arc<KeyTable>>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = commands;
     }
@@ -23,9 +28,18 @@ impl PublishedCommands {
 
 impl UpstreamCommands for PublishedCommands {
     fn describe(&self, words: &[&[u8]]) -> Option<UpstreamCommand> {
-        let table = self.0.read().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let table = self.table()?;
         let words = Words::Slices(words);
         let known = table.find(words).filter(|known| !known.has_unknown_keys)?;
         Some(UpstreamCommand { categories: known.categories, keys: known.key_accesses(words).collect() })
+    }
+}
+
+impl UpstreamKeys for PublishedCommands {
+    fn key_positions(&self, words: &[&[u8]]) -> Vec<usize> {
+        let words = Words::Slices(words);
+        let table = self.table();
+        let known = table.as_deref().and_then(|table| table.find(words));
+        known.into_iter().flat_map(|known| known.key_accesses(words)).map(|(position, _)| position).collect()
     }
 }
