@@ -57,7 +57,7 @@ pub(crate) struct RequestWords<'a> {
 
 impl Words {
     /// Adds a large bulk string. Returns its index.
-    fn push_large(&mut self, bytes: Bytes) -> usize {
+    pub(crate) fn push_large(&mut self, bytes: Bytes) -> usize {
         self.large_len += bytes.len();
         self.large.push(bytes);
         self.large.len() - 1
@@ -118,11 +118,6 @@ impl Requests {
         let arrived = (self.own.input.len() - position).min(len);
         let bytes = self.own.input.drain(position..position + arrived).collect();
         self.partial_bulk = Some(Box::new(PartialBulk { bytes, missing: len - arrived }));
-    }
-
-    /// Adds a large bulk string. Returns its index.
-    pub(crate) fn push_large(&mut self, bytes: Bytes) -> usize {
-        self.own.push_large(bytes)
     }
 
     /// Returns the large bulk string of which bytes are missing.

@@ -72,7 +72,7 @@ impl Connection {
                 break None;
             }
             if let Some(partial_bulk) = requests.partial_bulk.take() {
-                let index = requests.push_large(partial_bulk.bytes.into());
+                let index = requests.own.push_large(partial_bulk.bytes.into());
                 self.decoder.large_bulk_taken(index, &mut requests.own.spans);
             }
             match self.decoder.decode(&mut requests.own.input, &mut requests.own.spans) {
