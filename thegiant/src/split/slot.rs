@@ -16,13 +16,13 @@ pub const SLOTS: u16 = 16384;
 #[must_use]
 pub fn slot(key: &[u8]) -> u16 {
     // Few keys have a brace.
-    crc16(key, has_brace).unwrap_or_else(|| tagged_crc16(key)) % SLOTS
+    crc16::<true>(key).unwrap_or_else(|| tagged_crc16(key)) % SLOTS
 }
 
 /// Returns the checksum of the hash tag of a key.
 #[inline(never)]
 fn tagged_crc16(key: &[u8]) -> u16 {
-    crc16(hash_tag(key), |_| false).unwrap_or_default()
+    crc16::<false>(hash_tag(key)).unwrap_or_default()
 }
 
 /// Returns which of this many [shards](crate::App::mount_shards) has a key: each has an equal range of slots.
@@ -58,17 +58,16 @@ pub fn hash_tag(key: &[u8]) -> &[u8] {
     }
 }
 
-/// Returns the CRC-16/XMODEM of some bytes, or `None` if it has to stop at some of them.
+/// Returns the CRC-16/XMODEM of some bytes, or `None` if it has to stop at an opening brace.
 ///
-/// It takes eight bytes per step, since every key of a sharded command passes here. The last up to seven bytes come to `must_stop` one
-/// by one, each with seven zeros.
+/// It takes eight bytes per step, since every key of a sharded command passes here.
 #[inline]
-fn crc16(bytes: &[u8], must_stop: impl Fn(u64) -> bool) -> Option<u16> {
+fn crc16<const STOPS_AT_BRACE: bool>(bytes: &[u8]) -> Option<u16> {
     let (words, rest) = bytes.as_chunks::<8>();
     let mut crc = 0_u16;
     for word in words {
         let word = u64::from_le_bytes(*word);
-        if must_stop(word) {
+        if STOPS_AT_BRACE && has_brace(word) {
             return None;
         }
         // The checksum so far belongs to the first two bytes.
@@ -76,7 +75,7 @@ fn crc16(bytes: &[u8], must_stop: impl Fn(u64) -> bool) -> Option<u16> {
         crc = (0..8).fold(0, |crc, index| crc ^ at(7 - index, (word >> (8 * index)) as u8));
     }
     for byte in rest {
-        if must_stop(u64::from(*byte)) {
+        if STOPS_AT_BRACE && *byte == b'{' {
             return None;
         }
         crc = (crc << 8) ^ at(0, (crc >> 8) as u8 ^ byte);
@@ -135,10 +134,10 @@ mod tests {
 
     #[test]
     fn the_checksum_is_crc_16_xmodem() {
-        assert_eq!(crc16(b"123456789", |_| false), Some(0x31c3));
+        assert_eq!(crc16::<false>(b"123456789"), Some(0x31c3));
         let bytes: Vec<u8> = (0..300u32).map(|number| ((number * 7919) >> 3) as u8).collect();
         for len in 0..bytes.len() {
-            assert_eq!(crc16(&bytes[..len], |_| false), Some(slow(&bytes[..len])), "{len}");
+            assert_eq!(crc16::<false>(&bytes[..len]), Some(slow(&bytes[..len])), "{len}");
         }
     }
 
@@ -147,7 +146,7 @@ mod tests {
         for byte in 0..=u8::MAX {
             for len in 0..20 {
                 let mut key = vec![byte; len];
-                let finds_brace = |key: &[u8]| crc16(key, has_brace).is_none();
+                let finds_brace = |key: &[u8]| crc16::<true>(key).is_none();
                 assert_eq!(finds_brace(&key), key.contains(&b'{'), "{key:?}");
                 for at in 0..len {
                     key[at] = b'{';
