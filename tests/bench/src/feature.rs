@@ -102,8 +102,7 @@ pub(crate) fn serve(address: SocketAddr, settings: &[String]) -> Result<()> {
 pub(crate) fn report(options: &Options, feature: Feature) -> Result<String> {
     let store = Program::store()?;
     let programs = Pair { subject: store.clone().also_with(feature.setting()), baseline: store };
-    let of_all_depths = |command| DEPTHS.map(|pipeline| Cell { command, pipeline });
-    let cells: Vec<_> = ["GET", "SET"].into_iter().flat_map(of_all_depths).collect();
+    let cells = Cell::of(&["GET", "SET"], &DEPTHS);
     let figures = |series: &Series| {
         let title = series.cell.title();
         let target = feature.limit(series.cell.pipeline).map(Limit::OwnRatio);

@@ -49,8 +49,7 @@ pub(crate) fn reports(options: &Options) -> Result<Vec<String>> {
         (Pair { baseline: &alone, subject: &one }, None),
     ];
     let reports = programs.iter().zip(groups).map(|(programs, (groups, target))| {
-        let cells = ["GET", "SET"].into_iter();
-        let cells = cells.flat_map(|command| DEPTHS.map(|pipeline| Cell { command, pipeline }));
+        let cells = Cell::of(&["GET", "SET"], &DEPTHS).into_iter();
         let series = cells.map(|cell| measure_cell(cell, groups, options)).collect::<Result<Vec<_>>>()?;
         let figures = series.iter().flat_map(|series| {
             let title = series.cell.title();

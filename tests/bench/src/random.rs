@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Returns the measured commands.
 pub(crate) fn cells() -> impl Iterator<Item = Cell> {
-    COMMANDS.into_iter().flat_map(|command| DEPTHS.map(|pipeline| Cell { command, pipeline }))
+    Cell::of(&COMMANDS, &DEPTHS).into_iter()
 }
 
 /// Returns the name of a measurement on the command line.

@@ -48,8 +48,7 @@ impl Measured {
     fn report(self, options: &Options) -> Result<String> {
         let Measured { program, threads, commands, target } = self;
         let programs = Pair { subject: program.clone().also_with(threads), baseline: program };
-        let of_all_depths = |command| DEPTHS.map(|pipeline| Cell { command, pipeline });
-        let cells: Vec<_> = commands.iter().copied().flat_map(of_all_depths).collect();
+        let cells = Cell::of(commands, &DEPTHS);
         let figures = |series: &Series| {
             let title = series.cell.title();
             [series.cpu_figure(&title, target(series.cell)), series.speed_figure(&title)]

@@ -18,8 +18,13 @@ pub(crate) struct Cell {
 
 impl Cell {
     pub(crate) fn all() -> impl Iterator<Item = Cell> {
-        let pipelines = |command| PIPELINES.map(|pipeline| Cell { command, pipeline });
-        COMMANDS.into_iter().flat_map(pipelines)
+        Cell::of(&COMMANDS, &PIPELINES).into_iter()
+    }
+
+    /// Returns each command at each depth.
+    pub(crate) fn of(commands: &[&'static str], depths: &[u64]) -> Vec<Cell> {
+        let at_depths = |&command| depths.iter().map(move |&pipeline| Cell { command, pipeline });
+        commands.iter().flat_map(at_depths).collect()
     }
 
     /// Returns the name of the measurement on the command line.
