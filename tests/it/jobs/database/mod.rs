@@ -2,9 +2,11 @@
 
 mod failures;
 mod kills;
+mod lost_replies;
 mod model;
 mod order;
 mod owner;
+mod proxy;
 mod restarts;
 mod silence;
 
