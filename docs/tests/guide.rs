@@ -247,7 +247,7 @@ fn redis_cli(arguments: &str, input: &str) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-/// Whether redis-cli says here how long a slow command took, such as `(0.52s)`.
+/// Returns whether redis-cli says here how long a slow command took, such as `(0.52s)`.
 fn is_duration(line: &str) -> bool {
     let seconds = line.strip_prefix('(').and_then(|rest| rest.strip_suffix("s)"));
     seconds.is_some_and(|seconds| seconds.parse::<f64>().is_ok())

@@ -156,7 +156,7 @@ impl Role {
     }
 }
 
-/// Whether the attribute is `#[command]`, with any path.
+/// Returns whether the attribute is `#[command]`, with any path.
 pub(crate) fn is_command(attr: &Attribute) -> bool {
     attr.path().segments.last().is_some_and(|segment| segment.ident == "command")
 }

@@ -8,7 +8,7 @@ use syn::{
     visit_mut::{self, VisitMut},
 };
 
-/// Whether the last segment of the type's path is `name`.
+/// Returns whether the last segment of the type's path is `name`.
 ///
 /// A macro cannot resolve names, so it does not recognize a `type` alias or a `use … as`.
 pub(crate) fn is_named(ty: &Type, name: &str) -> bool {
@@ -44,7 +44,7 @@ pub(crate) fn parameter(ty: &Type) -> Option<&Type> {
     }
 }
 
-/// Whether the type reads all remaining arguments: a `Vec`, except `Vec<u8>`, which is a string.
+/// Returns whether the type reads all remaining arguments: a `Vec`, except `Vec<u8>`, which is a string.
 pub(crate) fn is_rest(ty: &Type) -> bool {
     let ty = inside_option(ty).unwrap_or(ty);
     inside(ty, "Vec").is_some_and(|element| !is_named(element, "u8"))
@@ -186,7 +186,7 @@ pub(crate) fn with_lifetime(ty: &Type, name: &str) -> Type {
     ty
 }
 
-/// Whether a type contains this lifetime.
+/// Returns whether a type contains this lifetime.
 pub(crate) fn has_lifetime(ty: &Type, name: &str) -> bool {
     let mut has = false;
     EachLifetime(|lifetime: &mut Lifetime| has |= lifetime.to_string() == name)

@@ -83,7 +83,7 @@ impl RequestBuilder {
         self.ends.len()
     }
 
-    /// Whether the request has no words. Servers do not reply to such a request.
+    /// Returns whether the request has no words. Servers do not reply to such a request.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()

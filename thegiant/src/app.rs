@@ -916,7 +916,7 @@ impl fmt::Debug for App {
     }
 }
 
-/// Whether `name` is the name of this command or of its container.
+/// Returns whether `name` is the name of this command or of its container.
 fn is_named(spec: &Spec, name: &str) -> bool {
     spec.name.eq_ignore_ascii_case(name) || split_name(spec.name).0.eq_ignore_ascii_case(name)
 }

@@ -94,7 +94,7 @@ fn looks(name: &str) -> String {
     name.to_ascii_lowercase().replace(['i', '1'], "l").replace('0', "o")
 }
 
-/// Whether a text is one line that changes nothing outside of itself on a terminal: it has no control characters, line
+/// Returns whether a text is one line that changes nothing outside of itself on a terminal: it has no control characters, line
 /// separators or marks of the writing direction.
 fn is_line(text: &str) -> bool {
     let is_mark =

@@ -257,7 +257,7 @@ impl Course {
         }
     }
 
-    /// Whether a reply is an error. Panics if the error is not allowed.
+    /// Returns whether a reply is an error. Panics if the error is not allowed.
     fn is_lost(&self, reply: &[u8]) -> bool {
         let is_error = reply.starts_with(b"-");
         let is_allowed =

@@ -104,7 +104,7 @@ fn crossing(first: &str, second: &str) -> String {
     )
 }
 
-/// Whether a reply is an error with this code.
+/// Returns whether a reply is an error with this code.
 fn is_error(reply: &[u8], code: &str) -> bool {
     reply.strip_prefix(b"-").is_some_and(|error| error.starts_with(format!("{code} ").as_bytes()))
 }

@@ -28,7 +28,7 @@ impl Comparison {
     }
 }
 
-/// Whether two replies to `CLIENT LIST` agree, except in the fields that may differ.
+/// Returns whether two replies to `CLIENT LIST` agree, except in the fields that may differ.
 fn have_same_fields(kv: &[u8], redis: &[u8], rules: &Rules<'_>) -> Option<bool> {
     /// Fields about buffers, files and time.
     const DIFFERENT: [&str; 13] = [
@@ -66,7 +66,7 @@ fn without_counts(groups: &[u8]) -> Vec<&[u8]> {
     lines.filter(|line| !mem::replace(&mut is_count, COUNTS.contains(line))).collect()
 }
 
-/// Whether two replies to `INFO` agree: they have the same sections, Redis knows each field of `kv`, and the
+/// Returns whether two replies to `INFO` agree: they have the same sections, Redis knows each field of `kv`, and the
 /// fields in `SAME` have equal values.
 fn have_same_sections(kv: &[u8], redis: &[u8], rules: &Rules<'_>) -> Option<bool> {
     /// Fields whose values do not depend on the time of the request.
@@ -98,7 +98,7 @@ fn text(reply: &[u8]) -> Option<String> {
     }
 }
 
-/// Whether two replies are equal except for numbers, which may differ by `distance`.
+/// Returns whether two replies are equal except for numbers, which may differ by `distance`.
 fn are_near(kv: &[u8], redis: &[u8], distance: u64) -> bool {
     let [kv, redis] = [kv, redis].map(parts);
     let mut pairs = kv.iter().zip(&redis);

@@ -65,7 +65,7 @@ impl<'s> Conversation<'s> {
         self.lines.iter().filter(|line| !line.is_raw)
     }
 
-    /// Whether two clients take part.
+    /// Returns whether two clients take part.
     pub(super) fn has_other(&self) -> bool {
         self.lines.iter().any(|line| line.is_of_other)
     }

@@ -223,7 +223,7 @@ fn random_request(random: &mut Chance) -> String {
     form.split(' ').map(|text| word(text, random)).collect::<Vec<_>>().join(" ")
 }
 
-/// Whether the reply to a request is a time.
+/// Returns whether the reply to a request is a time.
 fn has_time(text: &str) -> bool {
     ["TTL ", "PTTL ", "EXPIRETIME ", "PEXPIRETIME "].iter().any(|name| text.starts_with(name))
 }

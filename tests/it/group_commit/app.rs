@@ -102,7 +102,7 @@ pub(super) fn let_store_run(client: &mut RawClient) {
     }
 }
 
-/// Whether the client has no reply yet although the store has run its commands.
+/// Returns whether the client has no reply yet although the store has run its commands.
 pub(super) fn is_held(client: &mut RawClient, other: &mut RawClient) -> bool {
     let_store_run(other);
     client.is_silent()

@@ -219,7 +219,7 @@ impl Waiters {
         self.clients.get(&id).inspect(|client| client.kill()).is_some()
     }
 
-    /// Whether another client is connected.
+    /// Returns whether another client is connected.
     #[command("ISTHERE")]
     fn is_there(&self, id: u64) -> Option<bool> {
         Some(self.clients.get(&id)?.is_connected())

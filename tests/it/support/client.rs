@@ -136,7 +136,7 @@ impl RawClient {
         self.reply()
     }
 
-    /// Whether the server has sent nothing that the test has not read.
+    /// Returns whether the server has sent nothing that the test has not read.
     pub(crate) fn is_silent(&self) -> bool {
         let socket = either!(self.socket.get_ref(), socket => SockRef::from(socket));
         socket.set_nonblocking(true).expect("a socket can be made nonblocking");

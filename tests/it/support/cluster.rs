@@ -268,7 +268,7 @@ impl Node {
         report(&mut self.client(), "CLUSTER INFO").starts_with("cluster_state:ok\r\n")
     }
 
-    /// Whether it is connected to all nodes, which are this many.
+    /// Returns whether it is connected to all nodes, which are this many.
     fn knows(&self, nodes: usize) -> bool {
         let View(known) = self.view();
         known.len() == nodes && known.iter().all(Known::is_connected)

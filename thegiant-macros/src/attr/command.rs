@@ -235,7 +235,7 @@ pub(crate) fn check_category(name: &LitStr, mistakes: &mut Mistakes) {
     }
 }
 
-/// Whether a word is in capitals, as the names of constants are.
+/// Returns whether a word is in capitals, as the names of constants are.
 fn is_constant(word: &Ident) -> bool {
     !word.to_string().contains(|c: char| c.is_ascii_lowercase())
 }

@@ -64,12 +64,12 @@ impl KeyAttr {
     }
 }
 
-/// Whether the attribute is `#[key]`.
+/// Returns whether the attribute is `#[key]`.
 pub(crate) fn is_key(attr: &Attribute) -> bool {
     attr.path().is_ident("key")
 }
 
-/// Whether the command changes a key with this word.
+/// Returns whether the command changes a key with this word.
 pub(crate) fn is_write(word: &Ident) -> bool {
     WRITES.iter().any(|write| word == write) || MODES[1..].iter().any(|mode| word == mode)
 }

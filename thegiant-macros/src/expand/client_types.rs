@@ -131,7 +131,7 @@ impl ArgShape {
     }
 }
 
-/// Whether the type is `&[u8]`, `Vec<u8>`, `Bytes` or `KeyPattern`.
+/// Returns whether the type is `&[u8]`, `Vec<u8>`, `Bytes` or `KeyPattern`.
 fn is_bytes(ty: &Type) -> bool {
     let is_u8 = |ty: &Type| types::is_named(ty, "u8");
     match types::ungrouped(ty) {
@@ -143,7 +143,7 @@ fn is_bytes(ty: &Type) -> bool {
     }
 }
 
-/// Whether the type is `&str` or `String`.
+/// Returns whether the type is `&str` or `String`.
 fn is_text(ty: &Type) -> bool {
     match types::ungrouped(ty) {
         Type::Reference(reference) => types::is_named(&reference.elem, "str"),

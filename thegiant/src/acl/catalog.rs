@@ -152,7 +152,7 @@ impl Catalog {
     }
 }
 
-/// Whether rules name the command by its row. A fallback has no name, and an upstream describes what a proxy sends on.
+/// Returns whether rules name the command by its row. A fallback has no name, and an upstream describes what a proxy sends on.
 fn is_named(spec: &Spec) -> bool {
     !spec.flags.contains(Flags::ANY_NAME) && !spec.flags.contains(Flags::FORWARDED)
 }

@@ -18,7 +18,7 @@ impl Categories {
         Categories(bits.fold(0, |set, bit: u64| set | bit))
     }
 
-    /// Whether any category is in both sets.
+    /// Returns whether any category is in both sets.
     pub(crate) fn intersects(self, other: Categories) -> bool {
         self.0 & other.0 != 0
     }

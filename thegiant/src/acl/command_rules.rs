@@ -237,7 +237,7 @@ fn split_at_last_bar(target: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&target[..at], &target[at + 1..]))
 }
 
-/// Whether `ACL LIST` can show the text in one word.
+/// Returns whether `ACL LIST` can show the text in one word.
 fn is_word(text: &[u8]) -> bool {
     !text.is_empty() && !super::pattern::has_space(text)
 }

@@ -86,7 +86,7 @@ impl Head {
     }
 }
 
-/// Whether the text has white space or a NUL, so that it is no word of a rule.
+/// Returns whether the text has white space or a NUL, so that it is no word of a rule.
 pub(super) fn has_space(text: &[u8]) -> bool {
     text.iter().any(|byte| matches!(byte, b'\0' | b'\t'..=b'\r' | b' '))
 }

@@ -17,7 +17,7 @@ impl Users {
         Users(BTreeMap::new())
     }
 
-    /// Whether this can be the name of a user: it has neither white space nor a NUL.
+    /// Returns whether this can be the name of a user: it has neither white space nor a NUL.
     pub(crate) fn is_name(name: &[u8]) -> bool {
         !has_space(name)
     }

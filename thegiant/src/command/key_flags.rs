@@ -66,7 +66,7 @@ impl KeyFlags {
         KeyFlags(self.0 | other.0)
     }
 
-    /// Whether all flags of `other` are set.
+    /// Returns whether all flags of `other` are set.
     pub const fn contains(self, other: KeyFlags) -> bool {
         self.0 & other.0 == other.0
     }

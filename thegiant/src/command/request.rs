@@ -43,7 +43,7 @@ impl<'a> Request<'a> {
         self.words.name()
     }
 
-    /// Whether the command has this name, in upper or lower case.
+    /// Returns whether the command has this name, in upper or lower case.
     pub fn is(&self, name: &str) -> bool {
         self.name().eq_ignore_ascii_case(name.as_bytes())
     }

@@ -236,7 +236,7 @@ impl Spec {
         if self.max_words == Some(self.min_words) { min_words } else { -min_words }
     }
 
-    /// Whether a request may have this many words, including the name.
+    /// Returns whether a request may have this many words, including the name.
     pub fn accepts(&self, words: usize) -> bool {
         words >= self.min_words && self.max_words.is_none_or(|max_words| words <= max_words)
     }
@@ -489,7 +489,7 @@ impl Flags {
         Flags(self.0 | other.0)
     }
 
-    /// Whether all flags of `other` are set.
+    /// Returns whether all flags of `other` are set.
     pub const fn contains(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
     }

@@ -111,7 +111,7 @@ impl<T: Copy> CommandTable<T> {
         found.map(|(spec, _)| spec)
     }
 
-    /// Whether a command or subcommand has this name.
+    /// Returns whether a command or subcommand has this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         let (word, subcommand) = split_name(name);
         self.get(word.as_bytes()).is_some_and(|entry| match subcommand {

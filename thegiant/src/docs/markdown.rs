@@ -141,7 +141,7 @@ fn reply(reply: &ReplySpec, page: &mut String) {
     }
 }
 
-/// Whether a reply has a type that RESP2 lacks.
+/// Returns whether a reply has a type that RESP2 lacks.
 fn differs_in_resp2(reply: &ReplySpec) -> bool {
     match reply {
         ReplySpec::Double

@@ -19,7 +19,7 @@ pub(super) fn of_arg(arg: &ArgSpec) -> String {
     }
 }
 
-/// Whether the type has several words: a value of it is a sequence.
+/// Returns whether the type has several words: a value of it is a sequence.
 pub(super) fn is_sequence(arg: &ArgSpec) -> bool {
     matches!(arg.kind, ArgKind::Block | ArgKind::Options | ArgKind::OneOf)
 }

@@ -40,7 +40,7 @@ impl<'a> Arguments<'a> {
         self.request.len().saturating_sub(self.next)
     }
 
-    /// Whether all arguments have been read.
+    /// Returns whether all arguments have been read.
     pub fn is_empty(&self) -> bool {
         self.next >= self.request.len()
     }
@@ -110,7 +110,7 @@ impl<'a> Arguments<'a> {
         accepted
     }
 
-    /// Whether the next argument is one of `tokens`, in upper or lower case.
+    /// Returns whether the next argument is one of `tokens`, in upper or lower case.
     pub fn is_any_of(&self, tokens: &[&str]) -> bool {
         self.peek().is_some_and(|next| tokens.iter().any(|token| next.eq_ignore_ascii_case(token.as_bytes())))
     }

@@ -27,7 +27,7 @@ impl<T> Once<T> {
         self.0 = Some(value);
     }
 
-    /// Whether the request contains the option.
+    /// Returns whether the request contains the option.
     pub fn is_set(&self) -> bool {
         self.0.is_some()
     }
@@ -68,7 +68,7 @@ pub fn read_options<'a, O: Options<'a>>(args: &mut Arguments<'a>) -> Result<O, E
     O::finish(slots, args)
 }
 
-/// Whether none of the words is a token of these options.
+/// Returns whether none of the words is a token of these options.
 pub const fn has_no_token(options: &[ArgSpec], words: &[&str]) -> bool {
     let mut at = 0;
     while at < options.len() {
@@ -85,7 +85,7 @@ pub const fn has_no_token(options: &[ArgSpec], words: &[&str]) -> bool {
     true
 }
 
-/// Whether no token is in both lists of options.
+/// Returns whether no token is in both lists of options.
 pub const fn share_no_token(some: &[ArgSpec], others: &[ArgSpec]) -> bool {
     let mut at = 0;
     while at < some.len() {
@@ -102,7 +102,7 @@ pub const fn share_no_token(some: &[ArgSpec], others: &[ArgSpec]) -> bool {
     true
 }
 
-/// Whether no word is in both lists.
+/// Returns whether no word is in both lists.
 pub const fn are_distinct(some: &[&str], others: &[&str]) -> bool {
     let mut at = 0;
     while at < some.len() * others.len() {
