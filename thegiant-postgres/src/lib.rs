@@ -158,7 +158,7 @@ impl Target {
     pub async fn connect(&self) -> Result<(Client, Connection), tokio_postgres::Error> {
         let (config, connect, limits) = self.settings(None);
         let connected = config.connect(connect).await?;
-        limits.is_connected();
+        limits.set_connected();
         Ok(connected)
     }
 
@@ -180,7 +180,7 @@ impl Target {
     pub fn connect_blocking(&self) -> Result<postgres::Client, postgres::Error> {
         let (config, connect, limits) = self.settings(Some(self.answer_timeout));
         let client = postgres::Config::from(config).connect(connect)?;
-        limits.is_connected();
+        limits.set_connected();
         Ok(client)
     }
 }

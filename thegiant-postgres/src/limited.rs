@@ -20,7 +20,7 @@ use tokio::{
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
     connect: Duration,
-    /// None for a connection that also waits for notifications.
+    /// The limit for answers; `None` for a connection that also waits for notifications.
     answer: Option<Duration>,
     is_connected: Arc<AtomicBool>,
 }
@@ -30,8 +30,8 @@ impl Limits {
         Limits { connect, answer, is_connected: Arc::default() }
     }
 
-    /// From now on, the limit is that for answers.
-    pub(crate) fn is_connected(&self) {
+    /// Applies the limit for answers from now on.
+    pub(crate) fn set_connected(&self) {
         self.is_connected.store(true, Ordering::Relaxed);
     }
 
@@ -154,7 +154,7 @@ mod tests {
     fn silence_is_an_error() {
         run(|mut stream, server, limits| async move {
             assert_silent(&mut stream, CONNECT, "the server has not answered for 4s").await;
-            limits.is_connected();
+            limits.set_connected();
             stream.write_all(b"a").await.expect("there is room");
             assert_silent(&mut stream, ANSWER, "the server has not answered for 30s").await;
             // It remains one.

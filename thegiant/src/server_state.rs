@@ -28,7 +28,7 @@ use crate::{
     observe::{Hook, Hooks, Monitors, Slowlog, Stats, Warning},
     pause::{CurrentPause, Pause},
     role::{CurrentRole, FORCED_UNBLOCK, NotMaster},
-    settings::{ACL_FILE, Refusal, Setting, Settings},
+    settings::{ACL_FILE, ConfigRefusal, Setting, Settings},
     split::slot,
     tenants::Tenants,
 };
@@ -210,7 +210,7 @@ impl ServerState {
     ///
     /// # Errors
     /// The name of the setting that cannot be changed, and the reason.
-    pub(crate) fn configure<'a>(&self, changes: &[(&'a [u8], &[u8])]) -> Result<(), Refusal<'a>> {
+    pub(crate) fn configure<'a>(&self, changes: &[(&'a [u8], &[u8])]) -> Result<(), ConfigRefusal<'a>> {
         // The lock keeps the changes of two threads apart: each sees its own settings when it applies them.
         let _configuring = self.configuring.lock().unwrap_or_else(PoisonError::into_inner);
         let values = Settings::check(changes, &self.tls_settings())?;

@@ -305,21 +305,21 @@ impl Settings {
     pub(crate) fn check<'a>(
         changes: &[(&'a [u8], &[u8])],
         elsewhere: &[(&'static str, String)],
-    ) -> Result<Vec<(Setting, u64)>, Refusal<'a>> {
+    ) -> Result<Vec<(Setting, u64)>, ConfigRefusal<'a>> {
         // As in Redis, check all names before any value.
         let mut known = Vec::new();
         for (index, (name, _)) in changes.iter().enumerate() {
-            let refuse = |reason| Refusal { name, reason };
+            let refuse = |reason| ConfigRefusal { name, reason };
             known.push(Changed::of(name, elsewhere).map_err(refuse)?);
             if changes[..index].iter().any(|(before, _)| before.eq_ignore_ascii_case(name)) {
-                return Err(refuse(RefusalReason::Duplicate));
+                return Err(refuse(ConfigRefusalReason::Duplicate));
             }
         }
         let mut values = Vec::new();
         for ((_, value), changed) in changes.iter().zip(known) {
             let value = std::str::from_utf8(value).unwrap_or_default();
             // From here on, Redis uses its own spelling of the name.
-            let refuse = |reason| Refusal { name: changed.name().as_bytes(), reason };
+            let refuse = |reason| ConfigRefusal { name: changed.name().as_bytes(), reason };
             values.extend(changed.parse(value).map_err(refuse)?);
         }
         Ok(values)
@@ -355,23 +355,23 @@ impl fmt::Debug for Settings {
 
 /// A refused change.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Refusal<'a> {
+pub(crate) struct ConfigRefusal<'a> {
     pub(crate) name: &'a [u8],
-    pub(crate) reason: RefusalReason,
+    pub(crate) reason: ConfigRefusalReason,
 }
 
 /// The reason of a refusal.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum RefusalReason {
+pub(crate) enum ConfigRefusalReason {
     Unknown,
     /// The error text of Redis.
     Text(String),
     Duplicate,
 }
 
-impl From<&str> for RefusalReason {
+impl From<&str> for ConfigRefusalReason {
     fn from(text: &str) -> Self {
-        RefusalReason::Text(text.to_owned())
+        ConfigRefusalReason::Text(text.to_owned())
     }
 }
 
@@ -384,7 +384,7 @@ enum Changed {
 }
 
 impl Changed {
-    fn of(name: &[u8], elsewhere: &[(&'static str, String)]) -> Result<Self, RefusalReason> {
+    fn of(name: &[u8], elsewhere: &[(&'static str, String)]) -> Result<Self, ConfigRefusalReason> {
         let is_named = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
         if is_named(OUTPUT_LIMITS) {
             return Ok(Changed::OutputLimits);
@@ -396,7 +396,7 @@ impl Changed {
         let row = ROWS.iter().find(|row| row.name != PART && is_named(row.name));
         match row {
             Some(row) if !row.fixed => Ok(Changed::One(row)),
-            None if !is_constant => Err(RefusalReason::Unknown),
+            None if !is_constant => Err(ConfigRefusalReason::Unknown),
             _ => Err("can't set immutable config".into()),
         }
     }
@@ -410,7 +410,7 @@ impl Changed {
     }
 
     /// Parses a value, which may set several parts.
-    fn parse(&self, value: &str) -> Result<Vec<(Setting, u64)>, RefusalReason> {
+    fn parse(&self, value: &str) -> Result<Vec<(Setting, u64)>, ConfigRefusalReason> {
         match self {
             Changed::One(row) => Ok(vec![(row.setting, parse_value(row.kind, value)?)]),
             Changed::OutputLimits => parse_output_limits(value),
@@ -430,9 +430,9 @@ fn shown_seconds(millis: u64) -> u64 {
     millis.div_ceil(1000)
 }
 
-fn parse_value(kind: SettingKind, value: &str) -> Result<u64, RefusalReason> {
+fn parse_value(kind: SettingKind, value: &str) -> Result<u64, ConfigRefusalReason> {
     let between = |least: i64, most: i64| {
-        RefusalReason::Text(format!("argument must be between {least} and {most} inclusive"))
+        ConfigRefusalReason::Text(format!("argument must be between {least} and {most} inclusive"))
     };
     match kind {
         SettingKind::Number(least, most) => {
@@ -454,7 +454,7 @@ fn parse_value(kind: SettingKind, value: &str) -> Result<u64, RefusalReason> {
         SettingKind::OneOf(names) => {
             let found = names.iter().position(|name| name.eq_ignore_ascii_case(value));
             let known = || format!("argument(s) must be one of the following: {}", names.join(", "));
-            found.map(|index| index as u64).ok_or_else(|| RefusalReason::Text(known()))
+            found.map(|index| index as u64).ok_or_else(|| ConfigRefusalReason::Text(known()))
         }
         SettingKind::Events => Events::parse(value)
             .map(Events::bits)
@@ -480,7 +480,7 @@ fn parse_memory(value: &str) -> Option<u64> {
 }
 
 /// Parses `CLASS HARD SOFT SECONDS`, for one class or several.
-fn parse_output_limits(value: &str) -> Result<Vec<(Setting, u64)>, RefusalReason> {
+fn parse_output_limits(value: &str) -> Result<Vec<(Setting, u64)>, ConfigRefusalReason> {
     let words: Vec<&str> = value.split_ascii_whitespace().collect();
     let (classes, []) = words.as_chunks::<4>() else {
         return Err("Wrong number of arguments in buffer limit configuration.".into());
@@ -505,7 +505,7 @@ mod tests {
     use super::*;
 
     impl Settings {
-        fn change<'a>(&self, changes: &[(&'a [u8], &[u8])]) -> Result<(), Refusal<'a>> {
+        fn change<'a>(&self, changes: &[(&'a [u8], &[u8])]) -> Result<(), ConfigRefusal<'a>> {
             Settings::check(changes, &[]).map(|values| self.set_all(values))
         }
     }
@@ -529,13 +529,13 @@ mod tests {
     #[test]
     fn all_or_nothing_is_changed() {
         let settings = Settings::default();
-        let text = |text: &str| RefusalReason::Text(text.to_owned());
+        let text = |text: &str| ConfigRefusalReason::Text(text.to_owned());
         let change = |changes: &[(&'static str, &str)]| {
             let bytes: Vec<_> = changes.iter().map(|(name, to)| (name.as_bytes(), to.as_bytes())).collect();
             settings.change(&bytes).map_err(|refusal| refusal.reason)
         };
-        assert_eq!(change(&[("timeout", "5"), ("nope", "1")]), Err(RefusalReason::Unknown));
-        assert_eq!(change(&[("timeout", "5"), ("TIMEOUT", "6")]), Err(RefusalReason::Duplicate));
+        assert_eq!(change(&[("timeout", "5"), ("nope", "1")]), Err(ConfigRefusalReason::Unknown));
+        assert_eq!(change(&[("timeout", "5"), ("TIMEOUT", "6")]), Err(ConfigRefusalReason::Duplicate));
         assert_eq!(change(&[("timeout", "5"), ("databases", "6")]), Err(text("can't set immutable config")));
         assert_eq!(settings.get(Setting::Timeout), 0);
         assert_eq!(change(&[("timeout", "5"), ("Protected-Mode", "NO")]), Ok(()));

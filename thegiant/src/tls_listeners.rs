@@ -13,7 +13,7 @@ use crate::{
     client::Address,
     info::InfoSection,
     observe::unix_time,
-    settings::{Refusal, RefusalReason},
+    settings::{ConfigRefusal, ConfigRefusalReason},
 };
 
 /// The time before the end of a certificate in which the log warns of it.
@@ -118,15 +118,17 @@ impl TlsListeners {
     ///
     /// # Errors
     /// The first TLS setting among the changes, and the reason. Then nothing has changed.
-    pub(crate) fn configure<'a>(&self, changes: &[(&'a [u8], &[u8])]) -> Result<(), Refusal<'a>> {
+    pub(crate) fn configure<'a>(&self, changes: &[(&'a [u8], &[u8])]) -> Result<(), ConfigRefusal<'a>> {
         let known = |name: &[u8]| {
             TlsSetting::ALL.into_iter().find(|setting| setting.name().as_bytes().eq_ignore_ascii_case(name))
         };
         let changes: Vec<_> =
             changes.iter().filter_map(|(name, value)| Some((known(name)?, *value))).collect();
         let Some((first, _)) = changes.first() else { return Ok(()) };
-        let refuse =
-            |reason: &str| Refusal { name: first.name().as_bytes(), reason: RefusalReason::from(reason) };
+        let refuse = |reason: &str| ConfigRefusal {
+            name: first.name().as_bytes(),
+            reason: ConfigRefusalReason::from(reason),
+        };
         let listeners = self.lock();
         let has_same_settings =
             |pair: &[Arc<TlsListener>]| pair[0].current().settings() == pair[1].current().settings();

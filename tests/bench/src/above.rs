@@ -7,17 +7,17 @@ use crate::Result;
 use crate::figure::{Figure, Limit, Pair};
 use crate::options::Options;
 use crate::program::Program;
-use crate::throughput::Cell;
+use crate::throughput::Workload;
 use crate::window::{Group, alternate};
 
 /// Returns the name of this measurement on the command line.
-pub(crate) fn name(cell: Cell) -> String {
-    format!("above-{}", cell.name())
+pub(crate) fn name(workload: Workload) -> String {
+    format!("above-{}", workload.name())
 }
 
 /// Returns the maximum cost, relative to Redis.
-fn target(cell: Cell) -> Limit {
-    Limit::Ratio(match cell.pipeline {
+fn target(workload: Workload) -> Limit {
+    Limit::Ratio(match workload.pipeline {
         1 => 0.35,
         16 => 0.22,
         64 => 0.20,
@@ -25,30 +25,31 @@ fn target(cell: Cell) -> Limit {
     })
 }
 
-/// Returns the cost of every selected cell above the bare server.
+/// Returns the cost of every selected workload above the bare server.
 pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
-    let cells: Vec<Cell> = Cell::all().filter(|cell| options.selects(&name(*cell))).collect();
-    if cells.is_empty() {
+    let workloads: Vec<Workload> =
+        Workload::all().filter(|workload| options.selects(&name(*workload))).collect();
+    if workloads.is_empty() {
         return Ok(Vec::new());
     }
     let bare = Group::start(&Program::bare()?, options)?;
     let groups = programs.try_map(|program| Group::start(program, options))?;
     groups.try_map(Group::fill)?;
     let mut series = Vec::new();
-    for cell in cells {
-        eprintln!("above a bare epoll server: {}", cell.title());
-        let loaded = [bare.load(cell)?, groups.baseline.load(cell)?, groups.subject.load(cell)?];
+    for workload in workloads {
+        eprintln!("above a bare epoll server: {}", workload.title());
+        let loaded = [bare.load(workload)?, groups.baseline.load(workload)?, groups.subject.load(workload)?];
         let turns = alternate(loaded, options)?.into_iter().map(|samples| {
             let [bare, baseline, subject] = samples.map(|sample| sample.nanoseconds);
             Pair { baseline: baseline - bare, subject: subject - bare }
         });
-        series.push((cell, turns.collect()));
+        series.push((workload, turns.collect()));
     }
-    let figure = |(cell, rounds): (Cell, _)| Figure {
-        name: format!("{}: CPU ns per command above a bare epoll server", cell.title()),
+    let figure = |(workload, rounds): (Workload, _)| Figure {
+        name: format!("{}: CPU ns per command above a bare epoll server", workload.title()),
         rounds,
         decimals: 0,
-        target: Some(target(cell)),
+        target: Some(target(workload)),
     };
     Ok(series.into_iter().map(figure).collect())
 }

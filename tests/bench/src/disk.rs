@@ -9,7 +9,7 @@ use crate::Result;
 use crate::figure::{Figure, Limit, Pair};
 use crate::options::Options;
 use crate::program::Program;
-use crate::throughput::{self, Cell};
+use crate::throughput::{self, Workload};
 
 /// Settings with which Redis replies to a write after it is on disk.
 pub(crate) const REDIS_SETTINGS: &str = "--save '' --appendonly yes --appendfsync always";
@@ -22,8 +22,8 @@ pub(crate) const KEYS: u64 = 200_000;
 /// Maximum CPU time of a SET with the LSM engine, relative to Redis.
 const TARGET: f64 = 1.0;
 
-const SET: Cell = Cell { command: "SET", pipeline: 1 };
-const XADD: Cell = Cell { command: "XADD", pipeline: 1 };
+const SET: Workload = Workload { command: "SET", pipeline: 1 };
+const XADD: Workload = Workload { command: "XADD", pipeline: 1 };
 
 /// Measures each engine, and `collector`.
 pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {

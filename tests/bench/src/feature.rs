@@ -13,7 +13,7 @@ use crate::figure::{Limit, Pair};
 use crate::options::Options;
 use crate::program::Program;
 use crate::report;
-use crate::throughput::{self, Cell, Series};
+use crate::throughput::{self, Series, Workload};
 
 /// The option with which the driver starts itself as this server.
 pub(crate) const OPTION: &str = "--store-server";
@@ -102,13 +102,13 @@ pub(crate) fn serve(address: SocketAddr, settings: &[String]) -> Result<()> {
 pub(crate) fn report(options: &Options, feature: Feature) -> Result<String> {
     let store = Program::store()?;
     let programs = Pair { subject: store.clone().also_with(feature.setting()), baseline: store };
-    let cells = Cell::of(&["GET", "SET"], &DEPTHS);
+    let workloads = Workload::of(&["GET", "SET"], &DEPTHS);
     let figures = |series: &Series| {
-        let title = series.cell.title();
-        let target = feature.limit(series.cell.pipeline).map(Limit::OwnRatio);
+        let title = series.workload.title();
+        let target = feature.limit(series.workload.pipeline).map(Limit::OwnRatio);
         [series.cpu_figure(&title, target), series.speed_figure(&title)]
     };
-    let series = throughput::measure(&programs, options, &cells)?;
+    let series = throughput::measure(&programs, options, &workloads)?;
     let figures: Vec<_> = series.iter().flat_map(figures).collect();
     Ok(report::report(&programs, options, &figures))
 }

@@ -15,7 +15,7 @@ use crate::program::Program;
 use crate::proxy::Folder;
 use crate::report;
 use crate::server::{Server, free_address};
-use crate::throughput::{Cell, measure_cell};
+use crate::throughput::{Workload, measure_workload};
 use crate::window::Group;
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -49,10 +49,12 @@ pub(crate) fn reports(options: &Options) -> Result<Vec<String>> {
         (Pair { baseline: &alone, subject: &one }, None),
     ];
     let reports = programs.iter().zip(groups).map(|(programs, (groups, target))| {
-        let cells = Cell::of(&["GET", "SET"], &DEPTHS).into_iter();
-        let series = cells.map(|cell| measure_cell(cell, groups, options)).collect::<Result<Vec<_>>>()?;
+        let workloads = Workload::of(&["GET", "SET"], &DEPTHS).into_iter();
+        let series = workloads
+            .map(|workload| measure_workload(workload, groups, options))
+            .collect::<Result<Vec<_>>>()?;
         let figures = series.iter().flat_map(|series| {
-            let title = series.cell.title();
+            let title = series.workload.title();
             [series.cpu_figure(&title, target), series.speed_figure(&title)]
         });
         Ok(report::report(programs, options, &figures.collect::<Vec<_>>()))

@@ -10,7 +10,7 @@ use crate::Result;
 use crate::options::Options;
 use crate::pinned;
 use crate::server::Server;
-use crate::throughput::Cell;
+use crate::throughput::Workload;
 
 pub(crate) const CONNECTIONS: u64 = 50;
 pub(crate) const VALUE_BYTES: u64 = 64;
@@ -57,17 +57,17 @@ impl Load {
     }
 
     /// Sends `requests` commands.
-    pub(crate) fn run(&self, server: &Server, cell: Cell, requests: u64) -> Result<()> {
+    pub(crate) fn run(&self, server: &Server, workload: Workload, requests: u64) -> Result<()> {
         // `timeout` forwards TERM to redis-benchmark.
         let timeout = ["timeout".to_owned(), DEADLINE_SECONDS.to_string()];
-        let line = [&timeout[..], &self.command_line(server, cell, requests)].concat();
+        let line = [&timeout[..], &self.command_line(server, workload, requests)].concat();
         let output = pinned::command(&self.cpus, "TERM", &line).output()?;
         if output.status.success() { Ok(()) } else { Err(failure(&output).into()) }
     }
 
     /// Starts a redis-benchmark. It is paused after a short while, in which it opens its connections.
-    pub(crate) fn start(&self, server: &Server, cell: Cell) -> Result<Generator> {
-        let mut command = pinned::command(&self.cpus, "KILL", &self.command_line(server, cell, ENDLESS));
+    pub(crate) fn start(&self, server: &Server, workload: Workload) -> Result<Generator> {
+        let mut command = pinned::command(&self.cpus, "KILL", &self.command_line(server, workload, ENDLESS));
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         let mut generator = Generator(child);
         thread::sleep(WARM_UP);
@@ -75,9 +75,9 @@ impl Load {
         Ok(generator)
     }
 
-    fn command_line(&self, server: &Server, cell: Cell, requests: u64) -> Vec<String> {
+    fn command_line(&self, server: &Server, workload: Workload, requests: u64) -> Vec<String> {
         let (ip, port) = (server.address().ip(), server.address().port());
-        let (command, pipeline) = (cell.command, cell.pipeline);
+        let (command, pipeline) = (workload.command, workload.pipeline);
         let value = "x".repeat(VALUE_BYTES as usize);
         let connections = self.connections;
         let mut line = format!(

@@ -15,7 +15,7 @@ use crate::program::Program;
 use crate::publish;
 use crate::random;
 use crate::threads;
-use crate::throughput::Cell;
+use crate::throughput::Workload;
 
 pub(crate) const USAGE: &str = "\
 Compares kv with Redis on this machine: the cost of a command and of a connection.
@@ -228,14 +228,14 @@ fn number(option: &str, word: Option<String>) -> Result<u64> {
 }
 
 fn known_name(name: String) -> Result<String> {
-    let cells = Cell::all().map(|cell| cell.name());
-    let publish = publish::Cell::all().map(|cell| cell.name());
+    let workloads = Workload::all().map(|workload| workload.name());
+    let publish = publish::Broadcast::all().map(|workload| workload.name());
     let others =
         [crowd::OPEN, crowd::MEMORY, publish::MEMORY, keys::MULTI, random::MEMORY].map(str::to_owned);
     let tracked = keys::DEPTHS.map(keys::tracked_name);
-    let above = Cell::all().map(above::name);
-    let random = random::cells().map(random::name);
-    let mut known = cells.chain(above).chain(publish).chain(others).chain(tracked).chain(random);
+    let above = Workload::all().map(above::name);
+    let random = random::workloads().map(random::name);
+    let mut known = workloads.chain(above).chain(publish).chain(others).chain(tracked).chain(random);
     if known.any(|candidate| selects(&name, &candidate)) {
         Ok(name)
     } else {

@@ -13,7 +13,7 @@ use crate::options::Options;
 use crate::pinned;
 use crate::program::{Dialect, Program};
 use crate::server::{Server, free_address};
-use crate::throughput::{self, Cell};
+use crate::throughput::{self, Workload};
 
 /// Pipeline depths.
 const DEPTHS: [u64; 3] = [1, 16, 64];
@@ -59,10 +59,10 @@ pub(crate) fn gets(
     let upstream = Server::start(&Program::find("redis-server")?, &options.cpus)?;
     let folder = Folder::new()?;
     let configured = programs.try_map(|program| folder.in_front_of(program, &upstream, 1))?;
-    let cells = DEPTHS.map(|pipeline| Cell { command: "GET", pipeline });
+    let workloads = DEPTHS.map(|pipeline| Workload { command: "GET", pipeline });
     let mut figures = Vec::new();
-    for (index, series) in throughput::measure(&configured, options, &cells)?.iter().enumerate() {
-        let title = format!("{} through the proxy", series.cell.title());
+    for (index, series) in throughput::measure(&configured, options, &workloads)?.iter().enumerate() {
+        let title = format!("{} through the proxy", series.workload.title());
         let target = maxima.map(|maxima| Limit::Ratio(maxima[index]));
         figures.push(series.cpu_figure(&title, target));
         figures.push(series.speed_figure(&title));
@@ -78,10 +78,10 @@ pub(crate) fn hits(programs: &Pair<Program>, options: &Options) -> Result<Vec<Fi
         baseline: programs.baseline.clone(),
         subject: programs.subject.clone().with(format!("--database sqlite:{}", database.display())),
     };
-    let cells = HIT_DEPTHS.map(|pipeline| Cell { command: "GET", pipeline });
-    let series = throughput::measure(&configured, options, &cells)?;
+    let workloads = HIT_DEPTHS.map(|pipeline| Workload { command: "GET", pipeline });
+    let series = throughput::measure(&configured, options, &workloads)?;
     let figure =
-        |series: &throughput::Series| series.cpu_figure(&series.cell.title(), Some(Limit::OwnRatio(HIT)));
+        |series: &throughput::Series| series.cpu_figure(&series.workload.title(), Some(Limit::OwnRatio(HIT)));
     Ok(series.iter().map(figure).collect())
 }
 

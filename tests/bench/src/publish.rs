@@ -38,14 +38,14 @@ const SUBSCRIBED_REPLY: &str = "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n";
 
 /// One number of subscribers and one number of messages at once.
 #[derive(Clone, Copy)]
-pub(crate) struct Cell {
+pub(crate) struct Broadcast {
     subscribers: usize,
     depth: usize,
 }
 
-impl Cell {
-    pub(crate) fn all() -> impl Iterator<Item = Cell> {
-        let depths = |subscribers| DEPTHS.map(|depth| Cell { subscribers, depth });
+impl Broadcast {
+    pub(crate) fn all() -> impl Iterator<Item = Broadcast> {
+        let depths = |subscribers| DEPTHS.map(|depth| Broadcast { subscribers, depth });
         SUBSCRIBERS.into_iter().flat_map(depths)
     }
 
@@ -68,8 +68,9 @@ impl Cell {
 /// Runs the selected measurements.
 pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
     pinned::pin_driver(&options.cpus)?;
-    let cells = Cell::all().filter(|cell| options.selects(&cell.name()));
-    let mut figures = cells.map(|cell| costs(programs, options, cell)).collect::<Result<Vec<_>>>()?;
+    let broadcasts = Broadcast::all().filter(|broadcast| options.selects(&broadcast.name()));
+    let mut figures =
+        broadcasts.map(|broadcast| costs(programs, options, broadcast)).collect::<Result<Vec<_>>>()?;
     if options.selects(MEMORY) {
         figures.push(Figure {
             name: "KiB per subscriber".to_owned(),
@@ -81,26 +82,26 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
     Ok(figures)
 }
 
-fn costs(programs: &Pair<Program>, options: &Options, cell: Cell) -> Result<Figure> {
+fn costs(programs: &Pair<Program>, options: &Options, broadcast: Broadcast) -> Result<Figure> {
     let servers = programs.try_map(|program| Server::start(program, &options.cpus))?;
     let Pair { mut baseline, mut subject } =
-        servers.try_map(|server| Audience::connect(server.address(), cell.subscribers))?;
-    baseline.publish(cell.depth, PILOT)?;
-    subject.publish(cell.depth, PILOT)?;
+        servers.try_map(|server| Audience::connect(server.address(), broadcast.subscribers))?;
+    baseline.publish(broadcast.depth, PILOT)?;
+    subject.publish(broadcast.depth, PILOT)?;
     let mut rounds = Vec::new();
-    eprintln!("{}", cell.name());
+    eprintln!("{}", broadcast.name());
     for _ in 0..options.windows() {
         rounds.push(Pair {
-            baseline: sample(&servers.baseline, &mut baseline, cell, options)?,
-            subject: sample(&servers.subject, &mut subject, cell, options)?,
+            baseline: sample(&servers.baseline, &mut baseline, broadcast, options)?,
+            subject: sample(&servers.subject, &mut subject, broadcast, options)?,
         });
     }
-    Ok(Figure { name: cell.title(), rounds, decimals: 0, target: Some(cell.target()) })
+    Ok(Figure { name: broadcast.title(), rounds, decimals: 0, target: Some(broadcast.target()) })
 }
 
-fn sample(server: &Server, audience: &mut Audience, cell: Cell, options: &Options) -> Result<f64> {
+fn sample(server: &Server, audience: &mut Audience, broadcast: Broadcast, options: &Options) -> Result<f64> {
     let before = server.cpu_nanoseconds()?;
-    let deliveries = audience.publish(cell.depth, options.window())?;
+    let deliveries = audience.publish(broadcast.depth, options.window())?;
     Ok(server.cpu_nanoseconds()?.saturating_sub(before) as f64 / deliveries as f64)
 }
 

@@ -11,7 +11,7 @@ use crate::load::{Load, VALUE_BYTES};
 use crate::options::Options;
 use crate::program::Program;
 use crate::server::Server;
-use crate::throughput::{Cell, measure_cell};
+use crate::throughput::{Workload, measure_workload};
 use crate::window::Group;
 use crate::wire::request;
 
@@ -29,19 +29,19 @@ const TARGET: f64 = 0.5;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Returns the measured commands.
-pub(crate) fn cells() -> impl Iterator<Item = Cell> {
-    Cell::of(&COMMANDS, &DEPTHS).into_iter()
+pub(crate) fn workloads() -> impl Iterator<Item = Workload> {
+    Workload::of(&COMMANDS, &DEPTHS).into_iter()
 }
 
 /// Returns the name of a measurement on the command line.
-pub(crate) fn name(cell: Cell) -> String {
-    format!("random-{}", cell.name())
+pub(crate) fn name(workload: Workload) -> String {
+    format!("random-{}", workload.name())
 }
 
 /// Runs the selected measurements.
 pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
-    let cells: Vec<Cell> = cells().filter(|cell| options.selects(&name(*cell))).collect();
-    if cells.is_empty() && !options.selects(MEMORY) {
+    let workloads: Vec<Workload> = workloads().filter(|workload| options.selects(&name(*workload))).collect();
+    if workloads.is_empty() && !options.selects(MEMORY) {
         return Ok(Vec::new());
     }
     let servers = programs.try_map(|program| Server::start(program, &options.cpus))?;
@@ -55,10 +55,10 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
     let group = |server| Group::new(vec![server], vec![load.clone()]);
     let groups = Pair { baseline: group(servers.baseline), subject: group(servers.subject) };
     let mut figures = Vec::from_iter(options.selects(MEMORY).then_some(memory));
-    for cell in cells {
-        let series = measure_cell(cell, groups.as_ref(), options)?;
-        let target = (cell.pipeline == 64).then_some(Limit::Ratio(TARGET));
-        figures.push(series.cpu_figure(&format!("{}, a million random keys", cell.title()), target));
+    for workload in workloads {
+        let series = measure_workload(workload, groups.as_ref(), options)?;
+        let target = (workload.pipeline == 64).then_some(Limit::Ratio(TARGET));
+        figures.push(series.cpu_figure(&format!("{}, a million random keys", workload.title()), target));
     }
     Ok(figures)
 }

@@ -9,7 +9,7 @@ use crate::program::Program;
 use crate::proxy::Folder;
 use crate::report;
 use crate::server::Server;
-use crate::throughput::{self, Cell, Series};
+use crate::throughput::{self, Series, Workload};
 
 /// Number of keys to which the commands are spread, if the command line does not say.
 pub(crate) const KEYS: u64 = 100_000;
@@ -27,7 +27,7 @@ struct Measured {
     threads: &'static str,
     commands: &'static [&'static str],
     /// Maximum CPU time with two threads, relative to one.
-    target: fn(Cell) -> Option<Limit>,
+    target: fn(Workload) -> Option<Limit>,
 }
 
 /// Returns the tables of `kv`, redis-server and `balancer`.
@@ -48,23 +48,23 @@ impl Measured {
     fn report(self, options: &Options) -> Result<String> {
         let Measured { program, threads, commands, target } = self;
         let programs = Pair { subject: program.clone().also_with(threads), baseline: program };
-        let cells = Cell::of(commands, &DEPTHS);
+        let workloads = Workload::of(commands, &DEPTHS);
         let figures = |series: &Series| {
-            let title = series.cell.title();
-            [series.cpu_figure(&title, target(series.cell)), series.speed_figure(&title)]
+            let title = series.workload.title();
+            [series.cpu_figure(&title, target(series.workload)), series.speed_figure(&title)]
         };
-        let series = throughput::measure(&programs, options, &cells)?;
+        let series = throughput::measure(&programs, options, &workloads)?;
         let figures: Vec<_> = series.iter().flat_map(figures).collect();
         Ok(report::report(&programs, options, &figures))
     }
 }
 
 /// Returns the maximum CPU time of a command with two threads and two shards, relative to one thread.
-fn sharded(cell: Cell) -> Option<Limit> {
-    Some(Limit::OwnRatio(if cell.pipeline == 1 { 1.3 } else { 1.2 }))
+fn sharded(workload: Workload) -> Option<Limit> {
+    Some(Limit::OwnRatio(if workload.pipeline == 1 { 1.3 } else { 1.2 }))
 }
 
 /// Returns the maximum CPU time of a command through a proxy with two threads, relative to one thread.
-fn proxied(_cell: Cell) -> Option<Limit> {
+fn proxied(_cell: Workload) -> Option<Limit> {
     Some(Limit::OwnRatio(1.15))
 }

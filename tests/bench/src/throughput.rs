@@ -11,19 +11,19 @@ const PIPELINES: [u64; 4] = [1, 16, 64, 512];
 
 /// One command at one depth of pipelining.
 #[derive(Clone, Copy)]
-pub(crate) struct Cell {
+pub(crate) struct Workload {
     pub(crate) command: &'static str,
     pub(crate) pipeline: u64,
 }
 
-impl Cell {
-    pub(crate) fn all() -> impl Iterator<Item = Cell> {
-        Cell::of(&COMMANDS, &PIPELINES).into_iter()
+impl Workload {
+    pub(crate) fn all() -> impl Iterator<Item = Workload> {
+        Workload::of(&COMMANDS, &PIPELINES).into_iter()
     }
 
     /// Returns each command at each depth.
-    pub(crate) fn of(commands: &[&'static str], depths: &[u64]) -> Vec<Cell> {
-        let at_depths = |&command| depths.iter().map(move |&pipeline| Cell { command, pipeline });
+    pub(crate) fn of(commands: &[&'static str], depths: &[u64]) -> Vec<Workload> {
+        let at_depths = |&command| depths.iter().map(move |&pipeline| Workload { command, pipeline });
         commands.iter().flat_map(at_depths).collect()
     }
 
@@ -54,40 +54,51 @@ impl Cell {
     }
 }
 
-/// A cell with its results.
+/// A workload with its results.
 pub(crate) struct Series {
-    pub(crate) cell: Cell,
+    pub(crate) workload: Workload,
     pub(crate) samples: Vec<Pair<Sample>>,
 }
 
-/// Returns the CPU time of every selected cell, then its commands per second.
+/// Returns the CPU time of every selected workload, then its commands per second.
 pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
-    let cells: Vec<Cell> = Cell::all().filter(|cell| options.selects(&cell.name())).collect();
-    if cells.is_empty() {
+    let workloads: Vec<Workload> =
+        Workload::all().filter(|workload| options.selects(&workload.name())).collect();
+    if workloads.is_empty() {
         return Ok(Vec::new());
     }
-    let series = measure(programs, options, &cells)?;
-    let cpu = series.iter().map(|series| series.cpu_figure(&series.cell.title(), Some(series.cell.target())));
-    let speed = series.iter().map(|series| series.speed_figure(&series.cell.title()));
+    let series = measure(programs, options, &workloads)?;
+    let cpu = series
+        .iter()
+        .map(|series| series.cpu_figure(&series.workload.title(), Some(series.workload.target())));
+    let speed = series.iter().map(|series| series.speed_figure(&series.workload.title()));
     Ok(cpu.chain(speed).collect())
 }
 
-/// Starts both servers and measures all cells.
-pub(crate) fn measure(programs: &Pair<Program>, options: &Options, cells: &[Cell]) -> Result<Vec<Series>> {
+/// Starts both servers and measures all workloads.
+pub(crate) fn measure(
+    programs: &Pair<Program>,
+    options: &Options,
+    workloads: &[Workload],
+) -> Result<Vec<Series>> {
     let groups = programs.try_map(|program| Group::start(program, options))?;
-    if cells.iter().any(|cell| cell.command != "XADD") {
+    if workloads.iter().any(|workload| workload.command != "XADD") {
         groups.try_map(Group::fill)?;
     }
-    cells.iter().map(|&cell| measure_cell(cell, groups.as_ref(), options)).collect()
+    workloads.iter().map(|&workload| measure_workload(workload, groups.as_ref(), options)).collect()
 }
 
-/// Measures a cell of two groups of servers.
-pub(crate) fn measure_cell(cell: Cell, groups: Pair<&Group>, options: &Options) -> Result<Series> {
-    eprintln!("{}", cell.title());
-    let loaded = groups.try_map(|group| group.load(cell))?;
+/// Measures a workload of two groups of servers.
+pub(crate) fn measure_workload(
+    workload: Workload,
+    groups: Pair<&Group>,
+    options: &Options,
+) -> Result<Series> {
+    eprintln!("{}", workload.title());
+    let loaded = groups.try_map(|group| group.load(workload))?;
     let samples = alternate([loaded.baseline, loaded.subject], options)?;
     let samples = samples.into_iter().map(|[baseline, subject]| Pair { baseline, subject }).collect();
-    Ok(Series { cell, samples })
+    Ok(Series { workload, samples })
 }
 
 impl Series {

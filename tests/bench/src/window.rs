@@ -13,7 +13,7 @@ use crate::load::{Generator, Load};
 use crate::options::Options;
 use crate::program::Program;
 use crate::server::Server;
-use crate::throughput::Cell;
+use crate::throughput::Workload;
 use crate::wire::request;
 
 /// Number of commands that store one key.
@@ -62,10 +62,10 @@ impl Group {
 
     /// Stores the keys that GET reads. Five writes per random key leave fewer than 1 % of the keys missing.
     pub(crate) fn fill(&self) -> Result<()> {
-        let cell = Cell { command: "SET", pipeline: 64 };
+        let workload = Workload { command: "SET", pipeline: 64 };
         self.targets().try_for_each(|(server, load)| {
             let requests = 5 * load.keys.unwrap_or(0);
-            load.run(server, cell, cell.whole(requests.max(FEWEST)))
+            load.run(server, workload, workload.whole(requests.max(FEWEST)))
         })
     }
 
@@ -75,13 +75,13 @@ impl Group {
     }
 
     /// Starts the load generators for one command.
-    pub(crate) fn load(&self, cell: Cell) -> Result<Loaded<'_>> {
+    pub(crate) fn load(&self, workload: Workload) -> Result<Loaded<'_>> {
         let connect = |address: fn(&Server) -> SocketAddr| {
             self.servers.iter().map(|server| Connection::open(address(server))).collect::<Result<Vec<_>>>()
         };
         let (connections, counters) = (connect(Server::address)?, connect(Server::counted_at)?);
         let generators =
-            self.targets().map(|(server, load)| load.start(server, cell)).collect::<Result<_>>()?;
+            self.targets().map(|(server, load)| load.start(server, workload)).collect::<Result<_>>()?;
         Ok(Loaded { servers: &self.servers, generators, connections, counters })
     }
 }

@@ -21,12 +21,12 @@ pub(crate) struct Selector {
 #[derive(Clone, Debug)]
 pub(crate) enum KeyRules {
     All,
-    Matching(Vec<KeyPattern>),
+    Matching(Vec<KeyRule>),
 }
 
 /// A pattern of keys that may be read, written, or both.
 #[derive(Clone, Debug)]
-pub(crate) struct KeyPattern {
+pub(crate) struct KeyRule {
     pattern: Pattern,
     granted: KeyAccess,
 }
@@ -64,7 +64,7 @@ impl Selector {
             b"resetchannels" => self.channels = ChannelRules::Matching(Vec::new()),
             b"allcommands" => self.commands.set_all(true, catalog),
             b"nocommands" => self.commands.set_all(false, catalog),
-            [b'~' | b'%', ..] => self.keys.add(KeyPattern::parse(rule))?,
+            [b'~' | b'%', ..] => self.keys.add(KeyRule::parse(rule))?,
             [b'&', ..] => self.channels.add(&rule[1..])?,
             [b'+', ..] => self.commands.apply(true, &rule[1..], catalog)?,
             [b'-', ..] => self.commands.apply(false, &rule[1..], catalog)?,
@@ -125,7 +125,7 @@ impl Selector {
 }
 
 impl KeyRules {
-    fn add(&mut self, pattern: Result<KeyPattern, Mistake>) -> Result<(), Mistake> {
+    fn add(&mut self, pattern: Result<KeyRule, Mistake>) -> Result<(), Mistake> {
         let KeyRules::Matching(patterns) = self else { return Err(Mistake::KeyAfterAllKeys) };
         let added = pattern?;
         let known = patterns.iter_mut().find(|known| known.pattern.text() == added.pattern.text());
@@ -145,7 +145,7 @@ impl KeyRules {
             KeyRules::All => true,
             // Most users have one pattern, and most patterns are short.
             KeyRules::Matching(patterns) => {
-                let at_once = |first: &KeyPattern| first.allows_at_once(key, needed);
+                let at_once = |first: &KeyRule| first.allows_at_once(key, needed);
                 patterns.first().is_some_and(at_once) || any_allows(patterns, key, needed)
             }
         }
@@ -154,7 +154,7 @@ impl KeyRules {
 
 // Inline, the calls inside would take the registers of the loop over requests.
 #[inline(never)]
-fn any_allows(patterns: &[KeyPattern], key: &[u8], needed: KeyAccess) -> bool {
+fn any_allows(patterns: &[KeyRule], key: &[u8], needed: KeyAccess) -> bool {
     patterns.iter().any(|pattern| pattern.allows(key, needed))
 }
 
@@ -170,7 +170,7 @@ impl KeyRules {
     }
 }
 
-impl KeyPattern {
+impl KeyRule {
     /// Parses `~pattern`, `%R~pattern`, `%W~pattern` or `%RW~pattern`.
     fn parse(rule: &[u8]) -> Result<Self, Mistake> {
         let bar = rule.iter().position(|byte| *byte == b'~').ok_or(Mistake::Syntax)?;
@@ -184,7 +184,7 @@ impl KeyPattern {
         if has_space(pattern) {
             return Err(Mistake::Syntax);
         }
-        Ok(KeyPattern { pattern: Pattern::new(pattern), granted })
+        Ok(KeyRule { pattern: Pattern::new(pattern), granted })
     }
 
     #[inline]

@@ -7,7 +7,7 @@ use crate::{
     conn::ConnectionState,
     dispatch::GroupCommitStats,
     resp::glob,
-    settings::{Refusal, RefusalReason},
+    settings::{ConfigRefusal, ConfigRefusalReason},
 };
 
 #[commands(rows = CONFIG, group = "server")]
@@ -57,16 +57,16 @@ impl ConnectionState {
 
 const NO_CONFIG_FILE: Error = Error::from_static("ERR The server is running without a config file");
 
-fn refused(refusal: &Refusal<'_>) -> Error {
+fn refused(refusal: &ConfigRefusal<'_>) -> Error {
     let text = match &refusal.reason {
-        RefusalReason::Unknown => {
+        ConfigRefusalReason::Unknown => {
             return Error::from_bytes(
                 [b"ERR Unknown option or number of arguments for CONFIG SET - '", refusal.name, b"'"]
                     .concat(),
             );
         }
-        RefusalReason::Duplicate => "duplicate parameter",
-        RefusalReason::Text(text) => text,
+        ConfigRefusalReason::Duplicate => "duplicate parameter",
+        ConfigRefusalReason::Text(text) => text,
     };
     let before: &[u8] = b"ERR CONFIG SET failed (possibly related to argument '";
     Error::from_bytes([before, refusal.name, b"') - ", text.as_bytes()].concat())

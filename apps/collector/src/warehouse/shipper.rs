@@ -13,7 +13,7 @@ use thegiant_postgres::Target;
 use super::{
     rows::EventRow,
     session::{Batch, BatchOfStream, Failure, Result, Session},
-    source::{Source, Stream},
+    source::{CommittedStream, Source},
     status::Status,
 };
 use crate::{id::now, store::Shipped};
@@ -177,7 +177,7 @@ struct Shipment<'s> {
 
 impl Shipment<'_> {
     /// Adds the new events of a stream, and sends batches that are full.
-    fn add(&mut self, stream: Stream) -> Result<()> {
+    fn add(&mut self, stream: CommittedStream) -> Result<()> {
         let mut shipped = self.positions.get(&stream.number).copied().unwrap_or_default();
         while shipped.id < stream.last {
             let (count, bytes) = (MAX_ROWS - self.batch.rows, MAX_BYTES - self.batch.bytes);

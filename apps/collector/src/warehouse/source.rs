@@ -23,7 +23,7 @@ pub(super) struct Source {
 
 /// A stream with its last event.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(super) struct CommittedStream {
     pub(super) number: i64,
     pub(super) name: Bytes,
     pub(super) last: Id,
@@ -47,7 +47,7 @@ impl Source {
     }
 
     /// Returns all streams, if there may be new events since the last call.
-    pub(super) fn changed_streams(&mut self) -> Result<Option<Vec<Stream>>> {
+    pub(super) fn changed_streams(&mut self) -> Result<Option<Vec<CommittedStream>>> {
         let version = self.connection.pragma_query_value(None, "data_version", |row| row.get(0))?;
         if self.version == Some(version) {
             return Ok(None);
@@ -62,11 +62,11 @@ impl Source {
         self.version = None;
     }
 
-    pub(super) fn streams(&self) -> Result<Vec<Stream>> {
+    pub(super) fn streams(&self) -> Result<Vec<CommittedStream>> {
         let mut select =
             self.connection.prepare_cached("SELECT id, name, last_ms, last_seq, added FROM streams")?;
         let streams = select.query_map([], |row| {
-            Ok(Stream {
+            Ok(CommittedStream {
                 number: row.get(0)?,
                 name: row.get::<_, Vec<u8>>(1)?.into(),
                 last: Id { ms: row.get(2)?, seq: row.get(3)? },
