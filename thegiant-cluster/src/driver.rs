@@ -11,7 +11,7 @@ use tokio::{
 use crate::{
     Members, Partitions,
     front::Front,
-    protocol::{Answer, Call, Input, Lane, Machine, Output, Settings},
+    protocol::{Answer, Call, CallKind, Input, Machine, Output, Settings},
     store::AnyStore,
     watchdog::Watchdog,
 };
@@ -24,7 +24,7 @@ pub(crate) struct Driver<P> {
     partitions: Rc<P>,
     front: Front,
     members: watch::Sender<Arc<Members>>,
-    /// Everything that goes on. Its end is an input of the machine.
+    /// The calls of the store and of the application. The end of each is an input of the machine.
     tasks: JoinSet<Input>,
     start: Instant,
     /// The last call of the store has failed.
@@ -52,7 +52,7 @@ impl<P: Partitions> Driver<P> {
         }
     }
 
-    /// Runs until the member has left, because it was told to or because of an error.
+    /// Runs until the member has left, after a request on `leave` or after an error.
     pub(crate) async fn run(mut self, leave: oneshot::Receiver<()>) -> io::Result<()> {
         self.tasks.spawn_local(async move {
             // Without a sender, the server has ended at once: nobody waits for this member.
@@ -114,7 +114,7 @@ impl<P: Partitions> Driver<P> {
 
     fn perform(&mut self, output: Output) -> io::Result<()> {
         match output {
-            Output::Call(lane, call) => self.call(lane, call),
+            Output::Call(kind, call) => self.call(kind, call),
             Output::Serve(served) => self.front.serve(&served)?,
             Output::Open { partition, epoch } => {
                 tracing::info!(partition, epoch, "opens a partition");
@@ -141,7 +141,7 @@ impl<P: Partitions> Driver<P> {
     }
 
     /// Calls the store, which has a third of the lease to answer.
-    fn call(&mut self, lane: Lane, call: Call) {
+    fn call(&mut self, kind: CallKind, call: Call) {
         let (store, limit) = (Arc::clone(&self.store), self.lease / 3);
         self.tasks.spawn_local(async move {
             let answer = async {
@@ -155,7 +155,7 @@ impl<P: Partitions> Driver<P> {
             let answer = timeout(limit, answer).await;
             let answer =
                 answer.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")));
-            Input::Answered(lane, answer.unwrap_or_else(Answer::Failed))
+            Input::Answered(kind, answer.unwrap_or_else(Answer::Failed))
         });
     }
 

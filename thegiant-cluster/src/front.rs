@@ -1,4 +1,4 @@
-//! What the clients of a member see of it.
+//! The server of a member, as its clients see it: an instance of a cluster, or a master with standbys.
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +14,7 @@ use thegiant::{
 
 use crate::{Members, members::slots};
 
-/// What the clients of a member see of it.
+/// The server of a member, as its clients see it.
 #[derive(Clone)]
 pub(crate) enum Front {
     /// An instance of a Redis Cluster, with this number of partitions.

@@ -124,7 +124,7 @@ impl Member {
     /// Runs the server as a member, until the server stops.
     ///
     /// The server needs [`Server::cluster`] with [`Cluster::member`](thegiant::cluster::Cluster::member) of the same name, unless the member
-    /// is a [standby](Self::standby). When it is told to stop, the member first closes its
+    /// is a [standby](Self::standby). When the server is stopped, the member first closes its
     /// partitions and gives them to other members, which need not wait for the end of its lease. Then the server stops.
     ///
     /// # Errors

@@ -80,7 +80,7 @@ pub struct Postgres {
 
 enum Connection {
     None,
-    /// It goes on if the call that needs it is given up.
+    /// A connection that is being opened, also after the call that needs it has been given up.
     Connecting(JoinHandle<Result<Client, Error>>),
     Open(Arc<Session>),
 }

@@ -80,7 +80,7 @@ pub trait Store: Send + Sync + 'static {
 pub struct Entry {
     /// The key: `topology`, or `instances/NAME`.
     pub key: String,
-    /// Its value, which people can read.
+    /// The value, a text that people can read.
     pub value: String,
     /// The state of the key.
     pub revision: Revision,
@@ -100,7 +100,7 @@ pub(crate) fn is_heartbeat(key: &str) -> bool {
     key.starts_with("instances/")
 }
 
-/// A [`Store`] whose type is not known.
+/// A [`Store`] of any type.
 pub(crate) trait AnyStore: Send + Sync {
     fn list(&self) -> Answer<'_, Vec<Entry>>;
     fn swap<'a>(

@@ -18,7 +18,7 @@ struct Shared {
 
 #[derive(Clone, Copy, Default)]
 enum State {
-    /// Nothing is served.
+    /// The instance serves nothing.
     #[default]
     Idle,
     /// The instance may serve until then.
@@ -40,7 +40,7 @@ impl Watchdog {
         Ok(Watchdog(shared))
     }
 
-    /// Sets until when the instance may serve, if it serves anything.
+    /// Sets the time until which the instance may serve, if it serves anything.
     ///
     /// Returns whether it has been stopped since the last call.
     pub(crate) fn set(&self, until: Option<Instant>) -> bool {

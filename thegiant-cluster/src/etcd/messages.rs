@@ -47,7 +47,7 @@ pub(super) struct Compare {
     pub(super) target: i32,
     #[prost(bytes = "vec", tag = "3")]
     pub(super) key: Vec<u8>,
-    /// It is one of several fields, so that 0 is sent, too.
+    /// One of several fields, so that 0 is sent, too.
     #[prost(int64, optional, tag = "6")]
     pub(super) mod_revision: Option<i64>,
 }

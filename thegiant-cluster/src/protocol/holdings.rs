@@ -20,7 +20,7 @@ enum Held {
     Closing {
         epoch: u64,
     },
-    /// It was closed to give it away. Another instance becomes its owner, or this one with a greater epoch.
+    /// Closed to give it away. Another instance becomes its owner, or this one with a greater epoch.
     Closed {
         epoch: u64,
     },

@@ -19,7 +19,7 @@ pub(super) struct Lease {
     attempts: Vec<Attempt>,
     last_beat: u64,
     in_flight: Option<Attempt>,
-    /// When to send the next heartbeat.
+    /// The time of the next heartbeat.
     next: Time,
 }
 

@@ -1,12 +1,12 @@
 //! The protocol of a member, without I/O and without a clock.
 //!
-//! A [`Machine`] gets the time, the results of store calls, and what the application has done. It returns store calls, and what the
-//! server and the application have to do. So [the simulation](crate::simulation) can test it with any order and delay of events.
+//! A [`Machine`] gets the time, the results of store calls, and reports of the application. It returns store calls, and tasks of the
+//! server and the application. So [the simulation](crate::simulation) can test it with any order and delay of events.
 //!
 //! | rule | reason |
 //! | --- | --- |
 //! | A member changes its own heartbeat three times per lease, and serves only until its lease ends. | It can be gone, paused or cut off at any time. |
-//! | A member that has seen no change of another heartbeat for a whole lease deletes it, by a swap of what it has seen. | From then on, the other one cannot renew its lease, which has ended. |
+//! | A member that has seen no change of another heartbeat for a whole lease deletes it, by a swap that expects the revision it has seen. | From then on, the other one cannot renew its lease, which has ended. |
 //! | Partitions whose owner has no heartbeat get new owners, in the next version of the topology. | Only a deleted heartbeat proves that the lease has ended. |
 //! | The version in which a partition got its owner is its epoch. A closed partition opens only with a greater epoch. | The epoch tells the states of an owner apart, also two of the same instance. |
 //! | A member ignores what it owned before its heartbeat was created. | An earlier process with the same name, or itself before it was deposed, may have had it. |
@@ -48,9 +48,9 @@ pub(crate) struct Settings {
     pub(crate) life: u64,
 }
 
-/// Each lane has at most one store call at a time. A heartbeat never waits for other calls.
+/// The kind of a store call. There is at most one call of each kind at a time, so a heartbeat never waits for other calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lane {
+pub(crate) enum CallKind {
     Heartbeat,
     Work,
 }
@@ -67,7 +67,7 @@ pub(crate) enum Call {
 pub(crate) enum Answer {
     Listed(Vec<Entry>),
     Swapped(Swap),
-    /// There was an error, or no answer in time. A swap may have taken effect, or take effect later.
+    /// An error, or no answer in time. A swap may have taken effect, or take effect later.
     Failed(io::Error),
 }
 
@@ -76,20 +76,20 @@ pub(crate) enum Answer {
 pub(crate) enum Input {
     /// The time that [`Machine::wake_at`] has returned.
     Wake,
-    Answered(Lane, Answer),
+    Answered(CallKind, Answer),
     /// The application has opened a partition, or cannot.
     Opened(u16, io::Result<()>),
     Closed(u16),
     /// An entry of the store may have changed.
     Changed,
-    /// The member has to give its partitions to the others, and to end.
+    /// The request to give the partitions to the others, and to end.
     Leave,
 }
 
 /// A task for the driver.
 #[derive(Debug)]
 pub(crate) enum Output {
-    Call(Lane, Call),
+    Call(CallKind, Call),
     /// Serve exactly these partitions from now on.
     Serve(BTreeSet<u16>),
     Open {
@@ -125,28 +125,28 @@ pub(crate) struct Machine {
 /// The state of a member.
 #[derive(Debug)]
 enum Phase {
-    /// It waits until its name is free, and creates its heartbeat.
+    /// Waits until its name is free, and creates its heartbeat.
     Joining,
-    /// It has a heartbeat. It ignores what it got in this version of the topology, or earlier ones.
+    /// Has a heartbeat. Ignores the partitions that it got in the version `after` of the topology, or in earlier ones.
     Joined {
         after: Option<u64>,
     },
     /// Another member has deleted its heartbeat. It joins again when all partitions are closed.
     Deposed,
-    /// It closes its partitions.
+    /// Closes its partitions.
     Closing,
-    /// It deletes its heartbeat, but not after this time.
+    /// Deletes its heartbeat, but not after this time.
     Deleting {
         until: Time,
     },
-    /// It gives its partitions to the others, but not after this time.
+    /// Gives its partitions to the others, but not after this time.
     Giving {
         until: Time,
     },
     Ended,
 }
 
-/// The calls of the lane [`Work`](Lane::Work).
+/// The calls of the kind [`Work`](CallKind::Work).
 #[derive(Clone, Copy, Debug)]
 enum Work {
     Idle {
@@ -180,18 +180,18 @@ impl Machine {
         }
     }
 
-    /// Takes what has happened. Returns what has to be done, in this order.
+    /// Takes an event. Returns the tasks that follow from it, in this order.
     pub(crate) fn step(&mut self, now: Time, input: Input) -> Vec<Output> {
         match input {
             Input::Wake => {}
-            Input::Answered(Lane::Heartbeat, answer) => {
+            Input::Answered(CallKind::Heartbeat, answer) => {
                 self.lease.finish(now, answer.swap());
                 if self.lease.revision().is_none() {
                     self.look_again(now);
                 }
                 self.reconcile(now);
             }
-            Input::Answered(Lane::Work, answer) => self.answered(now, answer),
+            Input::Answered(CallKind::Work, answer) => self.answered(now, answer),
             Input::Opened(partition, Ok(())) => {
                 let change = self.holdings.opened(partition);
                 self.change(change);
@@ -225,7 +225,7 @@ impl Machine {
         [until, lease_end, self.next_heartbeat(), self.next_work()].into_iter().flatten().min()
     }
 
-    /// Returns what the member serves, and when it has to stop, if it serves anything.
+    /// Returns the partitions that the member serves, and the time at which it has to stop, if there are any.
     pub(crate) fn service(&self) -> Option<(&BTreeSet<u16>, Time)> {
         (!self.served.is_empty()).then(|| (&self.served, self.lease.end()))
     }
@@ -268,23 +268,23 @@ impl Machine {
         if self.next_heartbeat().is_some_and(|next| next <= now) {
             let expected = self.lease.revision();
             let value = self.beat(now);
-            self.call(Lane::Heartbeat, self.swap_own(expected, Some(value)));
+            self.call(CallKind::Heartbeat, self.swap_own(expected, Some(value)));
         }
         if self.next_work().is_some_and(|next| next <= now) {
             match (&self.phase, self.lease.revision()) {
                 (Phase::Deleting { .. }, Some(revision)) => {
                     self.work = Work::Deleting;
-                    self.call(Lane::Work, self.swap_own(Some(revision), None));
+                    self.call(CallKind::Work, self.swap_own(Some(revision), None));
                 }
                 _ => {
                     self.work = Work::Listing { again: false };
-                    self.call(Lane::Work, Call::List);
+                    self.call(CallKind::Work, Call::List);
                 }
             }
         }
     }
 
-    /// Tells the server what to serve, before anything else, if that has changed.
+    /// Tells the server which partitions to serve, before all other tasks, if they have changed.
     fn serve(&mut self, now: Time) {
         let served = if self.lease.is_valid(now) { self.holdings.open().collect() } else { BTreeSet::new() };
         if served != self.served {
@@ -322,8 +322,8 @@ impl Machine {
         }));
     }
 
-    fn call(&mut self, lane: Lane, call: Call) {
-        self.outputs.push(Output::Call(lane, call));
+    fn call(&mut self, kind: CallKind, call: Call) {
+        self.outputs.push(Output::Call(kind, call));
     }
 
     /// Lists the entries as soon as possible.
@@ -375,7 +375,7 @@ impl Machine {
 }
 
 impl Answer {
-    /// Returns the result of a swap, if it is known.
+    /// Returns the result of a swap, or `None` after an error.
     fn swap(&self) -> Option<Swap> {
         match self {
             Answer::Swapped(swap) => Some(*swap),

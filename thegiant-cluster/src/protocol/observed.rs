@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use super::Time;
 use crate::Revision;
 
-/// Since when each heartbeat is unchanged.
+/// The time since which each heartbeat is unchanged.
 #[derive(Debug, Default)]
 pub(super) struct Observed {
     by_name: HashMap<String, Observation>,

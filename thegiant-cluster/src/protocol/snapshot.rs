@@ -15,7 +15,7 @@ pub(super) const TOPOLOGY: &str = "topology";
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
     pub(super) heartbeats: BTreeMap<String, (Heartbeat, Revision)>,
-    /// Without a topology, it is that of version 0.
+    /// The members of the topology, or of version 0 if there is none.
     pub(super) members: Members,
     /// The state of the topology, if there is one.
     pub(super) revision: Option<Revision>,

@@ -3,13 +3,13 @@
 use std::io;
 
 use super::{
-    Answer, Call, Lane, Lease, Machine, Output, Phase, Snapshot, Time, Work, heartbeat, plan, retry_after,
-    snapshot::TOPOLOGY,
+    Answer, Call, CallKind, Lease, Machine, Output, Phase, Snapshot, Time, Work, heartbeat, plan,
+    retry_after, snapshot::TOPOLOGY,
 };
 use crate::{Members, Revision, Swap};
 
 impl Machine {
-    /// Takes the result of the call in the lane [`Work`](Lane::Work).
+    /// Takes the result of the call of the kind [`Work`](CallKind::Work).
     pub(super) fn answered(&mut self, now: Time, answer: Answer) {
         let is_known = !matches!(answer, Answer::Failed(_));
         let next = if is_known { now } else { now + retry_after(self.settings.lease) };
@@ -88,7 +88,7 @@ impl Machine {
             None => {
                 let value = self.beat(now);
                 self.work = Work::Creating;
-                self.call(Lane::Work, self.swap_own(None, Some(value)));
+                self.call(CallKind::Work, self.swap_own(None, Some(value)));
             }
         }
     }
@@ -178,7 +178,7 @@ impl Machine {
             tracing::warn!(name, "an instance has sent no heartbeat for its lease: the others take over");
             let call = Call::Swap { key: heartbeat::key(name), expected: Some(*revision), value: None };
             self.work = Work::Changing;
-            self.call(Lane::Work, call);
+            self.call(CallKind::Work, call);
         }
     }
 
@@ -188,7 +188,7 @@ impl Machine {
 
     fn swap_topology(&mut self, expected: Option<Revision>, next: &Members) {
         let value = Some(next.to_string());
-        self.call(Lane::Work, Call::Swap { key: TOPOLOGY.to_owned(), expected, value });
+        self.call(CallKind::Work, Call::Swap { key: TOPOLOGY.to_owned(), expected, value });
     }
 
     fn check_partitions(&self, members: &Members) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::LEASE;
-use crate::protocol::{Lane, Machine, Settings, Time};
+use crate::protocol::{CallKind, Machine, Settings, Time};
 
 /// A machine on which at most one process of the application runs at a time.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(super) struct Process {
     pub(super) open: Vec<(u16, u64)>,
     pub(super) paused_until: Option<Duration>,
     pub(super) last_wake: u64,
-    /// The call of each lane that waits for an answer.
+    /// The call of each kind that waits for an answer.
     pending: [Option<u64>; 2],
 }
 
@@ -83,14 +83,14 @@ impl Node {
 }
 
 impl Process {
-    pub(super) fn begin(&mut self, lane: Lane, call: u64) {
-        let pending = &mut self.pending[lane as usize];
-        assert_eq!(*pending, None, "a lane has one call at a time");
+    pub(super) fn begin(&mut self, kind: CallKind, call: u64) {
+        let pending = &mut self.pending[kind as usize];
+        assert_eq!(*pending, None, "there is one call of a kind at a time");
         *pending = Some(call);
     }
 
-    /// Returns whether the lane still waits for this call.
-    pub(super) fn finish(&mut self, lane: Lane, call: u64) -> bool {
-        self.pending[lane as usize].take_if(|pending| *pending == call).is_some()
+    /// Returns whether this call of a kind still waits for its answer.
+    pub(super) fn finish(&mut self, kind: CallKind, call: u64) -> bool {
+        self.pending[kind as usize].take_if(|pending| *pending == call).is_some()
     }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     memory::Entries,
-    protocol::{Answer, Call, Input, Lane, Output},
+    protocol::{Answer, Call, CallKind, Input, Output},
 };
 
 pub(super) struct World {
@@ -47,7 +47,7 @@ enum Event {
     /// A request reaches the store.
     AtStore {
         process: Target,
-        lane: Lane,
+        kind: CallKind,
         id: u64,
         call: Call,
     },
@@ -79,7 +79,7 @@ enum Message {
         number: u64,
     },
     Answer {
-        lane: Lane,
+        kind: CallKind,
         id: u64,
         answer: Answer,
     },
@@ -190,7 +190,7 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::AtStore { process, lane, id, call } => {
+            Event::AtStore { process, kind, id, call } => {
                 if self.now < self.store_is_down_until {
                     return;
                 }
@@ -205,7 +205,7 @@ impl World {
                     return;
                 }
                 let delay = self.delay();
-                self.send(delay, process, Message::Answer { lane, id, answer });
+                self.send(delay, process, Message::Answer { kind, id, answer });
             }
             Event::AtDatabase { partition, epoch } => {
                 let fence = self.fences[usize::from(partition)];
@@ -232,11 +232,11 @@ impl World {
         let input = match message {
             Message::Wake { number } if number != process.last_wake => return,
             Message::Wake { .. } => Input::Wake,
-            Message::Answer { lane, id, answer } => {
-                if !process.finish(lane, id) {
+            Message::Answer { kind, id, answer } => {
+                if !process.finish(kind, id) {
                     return;
                 }
-                Input::Answered(lane, answer)
+                Input::Answered(kind, answer)
             }
             Message::Opened { partition, epoch } => {
                 let fence = &mut self.fences[usize::from(partition)];
@@ -271,7 +271,7 @@ impl World {
     fn perform(&mut self, target: Target, output: Output) {
         let Some(process) = &mut self.nodes[target.node].process else { return };
         match output {
-            Output::Call(lane, call) => self.request(target, lane, call),
+            Output::Call(kind, call) => self.request(target, kind, call),
             Output::Serve(served) => process.served = served,
             Output::Open { partition, epoch } => {
                 let last = std::mem::replace(&mut self.attempts[usize::from(partition)], epoch);
@@ -301,19 +301,19 @@ impl World {
     }
 
     /// Sends a request to the store. The member gives up waiting after a third of its lease.
-    fn request(&mut self, target: Target, lane: Lane, call: Call) {
+    fn request(&mut self, target: Target, kind: CallKind, call: Call) {
         let id = self.number();
         if let Some(process) = &mut self.nodes[target.node].process {
-            process.begin(lane, id);
+            process.begin(kind, id);
         }
         self.send(
             LEASE / 3,
             target,
-            Message::Answer { lane, id, answer: Answer::Failed(io::ErrorKind::TimedOut.into()) },
+            Message::Answer { kind, id, answer: Answer::Failed(io::ErrorKind::TimedOut.into()) },
         );
         if !(self.is_disturbed && self.random.percent(4)) {
             let delay = self.delay();
-            self.push(delay, Event::AtStore { process: target, lane, id, call });
+            self.push(delay, Event::AtStore { process: target, kind, id, call });
         }
     }
 
