@@ -69,7 +69,7 @@ pub struct Decoder {
     start: usize,
     /// The decoder has used all bytes before this offset.
     position: usize,
-    /// There is no end of line between `position` and this offset.
+    /// The offset up to which there is no end of line behind `position`.
     scanned: usize,
 }
 

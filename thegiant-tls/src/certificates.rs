@@ -12,7 +12,7 @@ use tokio_rustls::rustls::{
 /// The certificates of a server.
 #[derive(Debug)]
 pub(crate) struct Certificates {
-    /// For clients that ask for no name, or for one that no certificate has.
+    /// The certificate for clients that ask for no name, or for one that no certificate has.
     pub(crate) first: Arc<CertifiedKey>,
     pub(crate) others: Vec<Arc<CertifiedKey>>,
 }

@@ -143,7 +143,7 @@ pub(crate) enum JobState {
 /// The push that delivers a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum JobPush {
-    /// It is sent when the database has the job.
+    /// Is sent when the database has the job.
     Held,
     Sent(PushId),
 }

@@ -1,4 +1,4 @@
-//! Where the jobs are: in memory only, or in a database as well.
+//! The places of jobs: memory only, or a database as well.
 
 use std::{future::ready, io};
 
@@ -13,7 +13,7 @@ use crate::{
     wall_clock::WallClock,
 };
 
-/// Where the jobs are.
+/// The place of the jobs.
 pub(crate) trait Storage: Unpin + 'static {
     /// Whether replies and pushes wait until a database has the changes that they acknowledge.
     const IS_DURABLE: bool;
@@ -33,7 +33,7 @@ pub(crate) trait Storage: Unpin + 'static {
     fn write(&mut self, changes: Changes) -> Option<Written>;
 }
 
-/// The jobs end with the process.
+/// A place in memory. The jobs end with the process.
 pub(crate) struct Memory;
 
 impl Storage for Memory {
@@ -48,7 +48,7 @@ impl Storage for Memory {
     }
 }
 
-/// A database has the jobs, too.
+/// A place in memory and in a database.
 pub(crate) struct Durable {
     pub(crate) writer: Writer,
     pub(crate) clock: WallClock,
@@ -130,9 +130,9 @@ impl Stored {
 /// Pushes that wait for the database: the worker and the job of each.
 #[derive(Debug, Default)]
 pub(crate) struct HeldPushes {
-    /// Their changes are not written yet.
+    /// Pushes whose changes are not written yet.
     pub(crate) new: Vec<(Client, Id)>,
-    /// The group commit in progress writes their changes.
+    /// Pushes whose changes the group commit in progress writes.
     pub(crate) committing: Vec<(Client, Id)>,
 }
 

@@ -29,9 +29,9 @@ struct Waiter {
 /// How a client wants to receive jobs.
 #[derive(Debug)]
 pub(crate) enum Want {
-    /// In a reply to `GETJOB`, with at most `count` jobs.
+    /// Wants a reply to `GETJOB`, with at most `count` jobs.
     Reply { responder: Responder<Option<Vec<Delivery>>>, count: usize },
-    /// As pushes, as long as fewer than `window` pushed jobs are unfinished. `out` is their present number.
+    /// Wants pushes, as long as fewer than `window` pushed jobs are unfinished. `out` is their present number.
     Push { client: Client, window: usize, out: usize },
 }
 

@@ -52,7 +52,7 @@ pub(crate) struct AccessControl {
 pub(crate) enum LocalLogin {
     Accepted(Arc<[u8]>),
     Refused,
-    /// There is no such user, or it has no password.
+    /// No such user, or a user without a password.
     Unknown,
 }
 

@@ -11,11 +11,11 @@ pub(super) struct RowRules(Box<[RowRule]>);
 #[derive(Clone, Copy, Debug)]
 pub(super) enum RowRule {
     Denied,
-    /// It has no key and no channel.
+    /// Has no key and no channel.
     Allowed,
-    /// It has one key at this position, for which its user never needs more than this access.
+    /// Has one key at this position, for which its user never needs more than this access.
     AllowedWithKey(u16, KeyAccess),
-    /// It has further keys, or channels.
+    /// Has further keys, or channels.
     AllowedWithOthers,
 }
 

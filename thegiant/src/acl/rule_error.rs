@@ -7,7 +7,7 @@ use std::{error, fmt};
 pub(crate) enum RuleError {
     /// A rule cannot be applied.
     Rule { rule: Box<[u8]>, mistake: Mistake },
-    /// This rule begins a selector that does not end.
+    /// A rule that begins a selector which does not end.
     Unmatched(Box<[u8]>),
 }
 

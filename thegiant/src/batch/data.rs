@@ -32,7 +32,7 @@ pub(crate) struct Batch {
     pub(crate) exclusive: ExclusiveSet,
     /// Times and errors of single requests.
     pub(crate) stats: BatchStats,
-    /// Its data as a part of another batch.
+    /// The data of this batch as a part of another one.
     pub(super) part: PartRecord,
 }
 
@@ -51,13 +51,13 @@ pub(super) struct PartRecord {
 
 /// Says whether the next request can run.
 pub(super) enum Progress {
-    /// It can, while the replies have fewer bytes than this.
+    /// Can run, while the replies have fewer bytes than this.
     Running { room: usize },
-    /// It has run, and waits for its reply. `may_block`: its command has the flag `blocking`.
+    /// Has run, and waits for its reply. `may_block`: its command has the flag `blocking`.
     Blocked { wait_id: WaitId, may_block: bool },
     /// The reply to the request before it is not complete.
     Streaming(Box<dyn StreamingReply>),
-    /// It can run when the transaction has exclusive access to these shards, the last one first.
+    /// Can run when the transaction has exclusive access to these shards, the last one first.
     Acquiring(Vec<ActorId>),
     /// Parts of the batch run on several shards. It can run when the replies so far have been sent.
     Joining(Box<Join>),

@@ -72,7 +72,8 @@ pub(crate) enum Resolved<T> {
     Queued,
     /// A request that the middleware has refused or delayed. Its connection knows the command.
     Held,
-    /// A request that the user of the client may not run, or another instance of a cluster. Its connection finds the command again.
+    /// A request that the user of the client may not run, or that another instance of a cluster serves. Its connection finds the
+    /// command again.
     Denied,
 }
 

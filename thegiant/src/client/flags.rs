@@ -40,7 +40,7 @@ pub(crate) enum CloseRequest {
     None = 0,
     /// Answer the requests that have been read, then close.
     AfterReplies = 1,
-    /// As above, but let no command wait for its reply.
+    /// Answer the requests that have been read, let no command wait for its reply, then close.
     Graceful = 2,
     /// Close at once.
     Now = 3,

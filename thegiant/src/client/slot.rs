@@ -136,7 +136,7 @@ impl ClientSlot {
 }
 
 impl SlotExtras {
-    /// Returns the bytes of what the handle of a client keeps when the client has disconnected.
+    /// Returns the bytes of the data that the handle of a client keeps after the client has disconnected.
     fn kept_memory(&self) -> usize {
         let names = self.names.as_ref().map_or(0, |names| names.memory());
         #[cfg(feature = "tls")]

@@ -9,7 +9,7 @@ use crate::split::SLOTS;
 /// The index of the owner of a slot that has none. No instance has it.
 const NO_OWNER: u16 = u16::MAX;
 
-/// Which instance of an application owns which slots, with a version.
+/// The owner of each slot among the instances of an application, with a version.
 ///
 /// Each of the 16384 slots has one owner. An instance can have several ranges of slots, or none.
 ///

@@ -20,9 +20,9 @@ pub(crate) struct View {
 /// The reason why an instance does not run a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Misdirected {
-    /// Its keys have different slots.
+    /// Keys of different slots.
     CrossSlot,
-    /// This instance owns the slot and does not serve it.
+    /// A slot that this instance owns and does not serve.
     NotServed,
     /// Another instance owns its slot.
     Moved(u16),

@@ -197,7 +197,7 @@ impl<T: Copy> CommandTable<T> {
         }
     }
 
-    /// It is not inlined, so that the lookup of a short name makes no call.
+    /// Finds a long name. It is not inlined, so that the lookup of a short name makes no call.
     #[inline(never)]
     fn find_long(&self, name: &[u8]) -> Option<u32> {
         let is_named = |index| self.entries[index as usize].name.as_bytes().eq_ignore_ascii_case(name);

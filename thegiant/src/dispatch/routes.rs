@@ -53,7 +53,7 @@ pub(crate) struct Base {
     pub(crate) commands: usize,
 }
 
-/// The number of actors, of which none has the id of [`ActorId::CONNECTION`].
+/// Maximum number of actors. None of them has the id of [`ActorId::CONNECTION`].
 const MAX_ACTORS: usize = u16::MAX as usize;
 const TOO_MANY_ACTORS: &str = "cannot mount more than 65,534 actors";
 const MAX_COMMANDS: usize = u16::MAX as usize + 1;

@@ -77,7 +77,7 @@ struct Intake<A: Actor>(Rc<RefCell<AddressReceiver<A>>>);
 impl<A: Actor<Context = Context<A>>> ActorFuture<A> for Intake<A> {
     type Output = ();
 
-    /// Is ready when nobody can send a message any more. The actor then ends, as any other.
+    /// Returns `Ready` when no sender of messages is left. The actor then ends, as any other.
     fn poll(
         self: Pin<&mut Self>,
         actor: &mut A,

@@ -81,7 +81,7 @@ struct KeyspaceInner {
     merged: OnceLock<Keyspace>,
 }
 
-/// Everything that observes keys.
+/// The observers of keys.
 #[derive(Default)]
 pub(super) struct Observers {
     pub(super) watchers: Watchers,

@@ -36,7 +36,7 @@ pub(crate) struct Run<'a> {
     pub(crate) batch: &'a mut Batch,
     pub(crate) client: &'a Client,
     pub(crate) routes: &'a Routes,
-    /// Where the middleware is in the batch.
+    /// The position of the middleware in the batch.
     pub(crate) position: &'a mut Position,
     /// The first request behind the run.
     pub(crate) end: u32,
@@ -59,7 +59,7 @@ pub(crate) struct Position {
 #[derive(Debug)]
 pub(crate) enum Held {
     Refused(Error),
-    /// It waits until this time.
+    /// Waits until this time.
     Delayed(TimerInstant),
 }
 

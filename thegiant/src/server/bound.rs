@@ -44,7 +44,7 @@ pub(crate) struct BoundServer {
     pub(super) before_stop: Vec<BeforeStop>,
 }
 
-/// What the program does before the server stops.
+/// Work of the program that ends before the server stops.
 pub(super) type BeforeStop = Pin<Box<dyn Future<Output = ()>>>;
 
 impl BoundServer {

@@ -59,7 +59,7 @@ pub struct Server {
     workers: u16,
     handle: ServerHandle,
     stops: mpsc::UnboundedReceiver<()>,
-    /// What has to end before the server stops.
+    /// Work of the program that ends before the server stops.
     before_stop: Vec<BeforeStop>,
 }
 
@@ -389,7 +389,7 @@ impl Server {
         is_first.then_some(self).ok_or_else(twice)
     }
 
-    /// Does not handle SIGTERM, SIGINT and SIGHUP. The program stops the server with its [`handle`](Self::handle).
+    /// Leaves SIGTERM, SIGINT and SIGHUP to the program. The program stops the server with its [`handle`](Self::handle).
     pub fn disable_signals(mut self) -> Self {
         self.signals = false;
         self

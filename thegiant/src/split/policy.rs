@@ -4,7 +4,7 @@ use std::{collections::hash_map::RandomState, hash::BuildHasher};
 
 use crate::{Error, Value};
 
-/// Which shards run a command.
+/// The choice of the shards that run a command.
 ///
 /// The names are those of Redis' [command tips](https://redis.io/docs/latest/develop/reference/command-tips/), which
 /// `COMMAND` shows to clients and proxies.

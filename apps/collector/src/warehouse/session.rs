@@ -31,12 +31,12 @@ const DAYS_BEFORE: i64 = 366;
 const SETTINGS: &str = "SET synchronous_commit TO on; SET tcp_keepalives_idle TO 30; SET tcp_keepalives_interval TO 10; \
                         SET tcp_keepalives_count TO 3; SET idle_in_transaction_session_timeout TO '60s'";
 
-/// Why events could not be shipped.
+/// The reason why events could not be shipped.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// It may pass: the server is not there, or it is busy.
+    /// A reason that may pass: the server is not there, or it is busy.
     Passing(String),
-    /// Somebody has to do something about it.
+    /// A reason that an operator has to remove.
     Lasting(String),
     /// Another process ships the events of the same folder.
     Taken,

@@ -31,7 +31,7 @@ pub(crate) struct Status {
     pub(super) shipped: Counter,
     pub(super) skipped: Counter,
     removed: Counter,
-    /// When the log tells of removed events again.
+    /// The time from which on the log reports removed events again.
     next_warning: Mutex<Option<Instant>>,
     behind_events: Gauge,
     behind_seconds: Gauge,

@@ -83,8 +83,9 @@ impl Postgres {
 }
 
 impl Database for Postgres {
-    /// A job that ends soon is never a row: the log has its changes, until the rows are written of all jobs that have changed and
-    /// are left.
+    /// Adds the changes to the log.
+    ///
+    /// A job that ends soon is never a row: `fold` writes the rows of the jobs that are left.
     fn commit(&mut self, changes: Vec<Changes>) -> Result<()> {
         let until = Instant::now() + self.target.answer_timeout();
         let write = self.log.add(changes);
@@ -106,7 +107,9 @@ impl Database for Postgres {
         self.log.fold_at()
     }
 
-    /// If it fails, the log still has all changes, and the next commit finds out whether the database takes any.
+    /// Writes the rows of the log.
+    ///
+    /// If this fails, the log still has all changes, and the next commit finds out whether the database takes any.
     fn fold(&mut self) {
         if self.log.fold_at().is_none() {
             return;

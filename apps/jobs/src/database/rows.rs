@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Result;
 
-/// Everything that a database has.
+/// All rows of a database.
 #[derive(Debug)]
 pub(crate) struct Contents {
     /// The run of this start. No earlier start had it.

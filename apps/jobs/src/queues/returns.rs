@@ -10,11 +10,11 @@ use crate::job::{Id, Job, JobState};
 /// How a job returns to its queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Return {
-    /// At once and without a try, because no worker has seen the job.
+    /// Returns it at once and without a try, because no worker has seen it.
     Unseen,
-    /// After the back-off.
+    /// Returns it after the back-off.
     Tried,
-    /// After this time.
+    /// Returns it after this time.
     TriedAfter(Duration),
 }
 

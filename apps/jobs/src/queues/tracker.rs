@@ -12,7 +12,7 @@ use crate::job::Job;
 /// Jobs with callers are not in the database: when the process ends, their callers disconnect, and no worker would get them.
 #[derive(Debug, Default)]
 pub(super) struct Tracker {
-    /// Off if there is no database.
+    /// Whether changes are tracked: there is a database.
     is_on: bool,
     pub(super) jobs: BTreeMap<u64, JobEvent>,
     pub(super) results: BTreeSet<u64>,

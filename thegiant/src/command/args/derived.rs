@@ -56,7 +56,7 @@ fn out_of_range<T: Display>(range: &impl RangeBounds<T>) -> Error {
 #[derive(Debug)]
 pub struct ByReplyError;
 
-/// As [`ByReplyError`], for an error whose text is the reply.
+/// The counterpart of [`ByReplyError`] for an error whose text is the reply.
 #[derive(Debug)]
 pub struct ByText;
 

@@ -106,7 +106,7 @@ impl<'a> FromArg<'a> for f32 {
     }
 }
 
-/// Is `None` if no argument is left.
+/// Reads an argument, or returns `None` if none is left.
 impl<'a, T: FromArg<'a>> FromArg<'a> for Option<T> {
     const ARG: ArgSpec = T::ARG.optional();
 

@@ -10,7 +10,7 @@ use crate::Client;
 pub(crate) enum Reads<'a> {
     /// The upstream reports the changes of these keys from now on.
     Tracked(&'a [&'a [u8]]),
-    /// It may not report all their changes, so the client must not keep them.
+    /// Keys of which the upstream may not report all changes, so the client must not keep them.
     Untracked(&'a [&'a [u8]]),
     /// The keys of the request are not known.
     Unknown,

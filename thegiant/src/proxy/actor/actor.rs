@@ -143,7 +143,7 @@ impl Handler<StartFeed> for ProxyActor {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct ServeClients {
-    /// Has the clients that track keys.
+    /// The clients that track keys.
     pub(crate) keyspace: Keyspace,
     /// Gets the commands of the upstreams.
     pub(crate) commands: Arc<PublishedCommands>,

@@ -42,7 +42,7 @@ pub(super) enum ListenerEvent {
 const NO_PUBLISHER: &str = "the router has removed it from the publishers";
 
 impl Listeners {
-    /// From now on, subscribes the names with this prefix.
+    /// Subscribes the names with this prefix from now on.
     pub(super) fn listen(&mut self, prefix: &'static str) {
         self.prefix = Some(prefix);
     }

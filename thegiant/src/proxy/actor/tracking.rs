@@ -22,7 +22,7 @@ pub struct Tracking(pub(super) FeedReceiver<Invalidation>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Invalidation {
-    /// This key was changed, or was removed: by a command, because it has expired, or to free memory. It may be a key of any
+    /// A key that was changed or removed: by a command, because it has expired, or to free memory. It may be a key of any
     /// database.
     Key(Bytes),
     /// Any key may have changed. From now on, the stream has the changes of all upstreams that are up.

@@ -42,7 +42,7 @@ pub(crate) struct DedicatedConnection {
 
 /// The connection to the upstream.
 enum Link {
-    /// There is none. The pending request is sent when one is open.
+    /// No connection. The pending request is sent when one is open.
     Closed,
     Open(Box<OpenLink>),
 }

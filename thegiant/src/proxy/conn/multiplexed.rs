@@ -29,7 +29,7 @@ pub(crate) struct MultiplexedConnection {
     pub(crate) is_suspended: bool,
     /// Wakes the task that connects, reads and writes.
     waker: Option<Waker>,
-    /// Since the last tick, bytes arrived or the connection ceased to be idle.
+    /// Whether bytes have arrived, or the connection has ceased to be idle, since the last tick.
     was_active: bool,
     /// Number of ticks without activity.
     silence: u32,
@@ -72,7 +72,7 @@ struct Pending {
 /// The number of seconds in which nothing has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Silence {
-    /// There is no connection.
+    /// No connection.
     Down,
     /// No request waits for a reply.
     Idle(u32),

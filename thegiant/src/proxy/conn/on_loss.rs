@@ -5,10 +5,10 @@ use crate::{Client, Error};
 /// How the proxy treats a client when the upstream of its request was lost, or cannot be reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum OnLoss {
-    /// It replies with the error `UPSTREAM` or `UPSTREAMDOWN`.
+    /// Replies with the error `UPSTREAM` or `UPSTREAMDOWN`.
     #[default]
     Error,
-    /// It closes the connection.
+    /// Closes the connection.
     Close,
 }
 

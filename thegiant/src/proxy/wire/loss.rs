@@ -5,7 +5,7 @@ use std::{fmt, io, sync::Arc, time::Duration};
 /// The reason why a connection was lost or could not be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LossReason {
-    /// Nothing has arrived for this time.
+    /// No byte has arrived for this time.
     Silence(Duration),
     /// A connection or its handshake got no answer in time.
     NoAnswer,
