@@ -13,8 +13,11 @@ use crate::{
     collector::{Collector, Result, unreadable, unwritable},
     groups::no_such_key_or_group,
     id::{Bound, Id, now},
-    store::{Event, Of, Pending, Range},
+    store::{Event, Group, Of, Pending, Range},
 };
+
+/// Number of pending events that `XAUTOCLAIM` checks for each one that it may return.
+const ATTEMPTS: i64 = 10;
 
 #[commands(rows = PENDING, group = "stream")]
 impl Collector {
@@ -28,33 +31,10 @@ impl Collector {
     ) -> Result<PendingReply> {
         self.check_stream(*key)?;
         let found = self.group(*key, group).ok_or_else(|| no_such_key_or_group(*key, group))?;
-        let (of_group, until) = (Of::Group(found.number), now());
-        let Some(options) = options else {
-            let mut consumers = Vec::new();
-            for (name, consumer) in &found.consumers {
-                let count = self.count_pending(Of::Consumer(consumer.number))?;
-                if count > 0 {
-                    consumers.push((name.clone(), count.to_string()));
-                }
-            }
-            let ends = [false, true].map(|is_last| self.store.end_of_pending(found.number, is_last));
-            let [first, last] = ends.map(|end| end.map_err(unreadable));
-            return Ok(PendingReply::Summary(self.count_pending(of_group)?, first?, last?, consumers));
-        };
-        let of = match options.consumer.map(|name| found.consumers.get(name)) {
-            None => of_group,
-            Some(Some(consumer)) => Of::Consumer(consumer.number),
-            Some(None) => return Ok(PendingReply::All(Vec::new())),
-        };
-        let names: HashMap<i64, &Bytes> =
-            found.consumers.iter().map(|(name, consumer)| (consumer.number, name)).collect();
-        let until_idle = until.saturating_sub(options.idle);
-        let pending = self.store.pending(of, options.first, options.last, until_idle, options.count);
-        let all = pending.map_err(unreadable)?.into_iter().map(|pending| {
-            let name = names.get(&pending.consumer).map(|name| (*name).clone()).unwrap_or_default();
-            (pending.id, name, (until - pending.delivered).max(0), pending.deliveries)
-        });
-        Ok(PendingReply::All(all.collect()))
+        match options {
+            None => self.pending_summary(found),
+            Some(options) => self.pending_events(found, &options),
+        }
     }
 
     /// Transfers pending events to another consumer.
@@ -76,27 +56,10 @@ impl Collector {
             let (last, read) = (group.last, group.read);
             self.store.set_group(number, last, read).map_err(unwritable)?;
         }
-        let delivered = claim.delivered.unwrap_or(time);
-        let delivered = if (0..=time).contains(&delivered) { delivered } else { time };
         let taker = self.consumer(*key, group, consumer)?.number;
         let mut claimed = Vec::new();
-        for id in claim.ids {
-            let pending = self.store.pending(Of::Group(number), id, id, i64::MAX, 1).map_err(unreadable)?;
-            let pending = pending.into_iter().next();
-            let Some(event) = self.event(*key, id)? else {
-                self.store.remove_pending(number, id).map_err(unwritable)?;
-                continue;
-            };
-            let before = match pending {
-                Some(pending) if time - pending.delivered < claim.min_idle => continue,
-                Some(pending) => pending.deliveries,
-                None if claim.is_forced => 1,
-                None => continue,
-            };
-            let deliveries = claim.deliveries.unwrap_or(before + i64::from(!claim.is_id_only));
-            let taken = Pending { id, consumer: taker, delivered, deliveries };
-            self.store.set_pending(number, taken).map_err(unwritable)?;
-            claimed.push(event);
+        for id in &claim.ids {
+            claimed.extend(self.claim(*key, number, taker, *id, &claim, time)?);
         }
         if !claimed.is_empty() {
             self.set_active(*key, group, consumer)?;
@@ -117,50 +80,28 @@ impl Collector {
     ) -> Result<(Id, Claimed, Vec<Id>)> {
         self.check_stream(*key)?;
         const NO_TIME: Error = Error::from_static("ERR Invalid min-idle-time argument for XAUTOCLAIM");
-        const NO_COUNT: Error = Error::from_static("ERR COUNT must be > 0");
-        /// Number of pending events to check for each one that may be returned.
-        const ATTEMPTS: i64 = 10;
-        /// The limit of Redis, whose ids take 16 bytes each.
-        const MAX_COUNT: i64 = i64::MAX / 16;
         let min_idle = parse_integer::<i64>(min_idle_time).ok_or(NO_TIME)?.max(0);
-        let count: i64 = options
-            .count
-            .map_or(Some(100), parse_integer)
-            .filter(|count| (1..=MAX_COUNT).contains(count))
-            .ok_or(NO_COUNT)?;
+        let count = options.count()?;
         let number = self.group(*key, group).ok_or_else(|| no_such_key_or_group(*key, group))?.number;
-        let time = now();
         let taker = self.consumer(*key, group, consumer)?.number;
-        let attempts = count.saturating_mul(ATTEMPTS);
-        let candidates = self.store.pending(
-            Of::Group(number),
-            start.first?,
-            Id::MAX,
-            i64::MAX,
-            attempts.saturating_add(1),
-        );
-        let candidates = candidates.map_err(unreadable)?;
-        let (mut events, mut deleted, mut left, mut next) = (Vec::new(), Vec::new(), count, Id::MIN);
-        for (pending, attempt) in candidates.into_iter().zip(0..) {
-            if left == 0 || attempt == attempts {
+        let max = count.saturating_mul(ATTEMPTS).saturating_add(1);
+        let candidates = self.store.pending(Of::Group(number), start.first?, Id::MAX, i64::MAX, max);
+        let (mut events, mut deleted, mut next, time) = (Vec::new(), Vec::new(), Id::MIN, now());
+        for (pending, attempt) in candidates.map_err(unreadable)?.into_iter().zip(1..) {
+            if (events.len() + deleted.len()) as i64 == count || attempt == max {
                 next = pending.id;
                 break;
             }
-            let id = pending.id;
-            let Some(event) = self.event(*key, id)? else {
-                self.store.remove_pending(number, id).map_err(unwritable)?;
-                deleted.push(id);
-                left -= 1;
-                continue;
-            };
-            if time - pending.delivered < min_idle {
-                continue;
+            match self.event_to_claim(*key, number, pending.id)? {
+                None => deleted.push(pending.id),
+                Some(_) if time - pending.delivered < min_idle => {}
+                Some(event) => {
+                    let deliveries = pending.deliveries + i64::from(!options.justid);
+                    let taken = Pending { consumer: taker, delivered: time, deliveries, ..pending };
+                    self.store.set_pending(number, taken).map_err(unwritable)?;
+                    events.push(event);
+                }
             }
-            let deliveries = pending.deliveries + i64::from(!options.justid);
-            let taken = Pending { id, consumer: taker, delivered: time, deliveries };
-            self.store.set_pending(number, taken).map_err(unwritable)?;
-            events.push(event);
-            left -= 1;
         }
         if !events.is_empty() {
             self.set_active(*key, group, consumer)?;
@@ -170,6 +111,73 @@ impl Collector {
 }
 
 impl Collector {
+    /// Counts the pending events of a group, and of each of its consumers.
+    fn pending_summary(&self, group: &Group) -> Result<PendingReply> {
+        let mut consumers = Vec::new();
+        for (name, consumer) in &group.consumers {
+            let count = self.count_pending(Of::Consumer(consumer.number))?;
+            if count > 0 {
+                consumers.push((name.clone(), count.to_string()));
+            }
+        }
+        let ends = [false, true].map(|is_last| self.store.end_of_pending(group.number, is_last));
+        let [first, last] = ends.map(|end| end.map_err(unreadable));
+        Ok(PendingReply::Summary(self.count_pending(Of::Group(group.number))?, first?, last?, consumers))
+    }
+
+    /// Lists the pending events of a group, or of one of its consumers.
+    fn pending_events(&self, group: &Group, options: &PendingOptions<'_>) -> Result<PendingReply> {
+        let now = now();
+        let of = match options.consumer.map(|name| group.consumers.get(name)) {
+            None => Of::Group(group.number),
+            Some(Some(consumer)) => Of::Consumer(consumer.number),
+            Some(None) => return Ok(PendingReply::All(Vec::new())),
+        };
+        let names: HashMap<i64, &Bytes> =
+            group.consumers.iter().map(|(name, consumer)| (consumer.number, name)).collect();
+        let delivered_until = now.saturating_sub(options.idle);
+        let pending = self.store.pending(of, options.first, options.last, delivered_until, options.count);
+        let all = pending.map_err(unreadable)?.into_iter().map(|pending| {
+            let name = names.get(&pending.consumer).map(|name| (*name).clone()).unwrap_or_default();
+            (pending.id, name, (now - pending.delivered).max(0), pending.deliveries)
+        });
+        Ok(PendingReply::All(all.collect()))
+    }
+
+    /// Transfers an event to the consumer `taker`, if it exists and may be claimed.
+    fn claim(
+        &mut self,
+        stream: &[u8],
+        group: i64,
+        taker: i64,
+        id: Id,
+        claim: &ClaimOptions,
+        now: i64,
+    ) -> Result<Option<Event>> {
+        let pending = self.store.pending(Of::Group(group), id, id, i64::MAX, 1).map_err(unreadable)?;
+        let Some(event) = self.event_to_claim(stream, group, id)? else { return Ok(None) };
+        let before = match pending.first() {
+            Some(pending) if now - pending.delivered < claim.min_idle => return Ok(None),
+            Some(pending) => pending.deliveries,
+            None if claim.is_forced => 1,
+            None => return Ok(None),
+        };
+        let delivered = claim.delivered.filter(|time| (0..=now).contains(time)).unwrap_or(now);
+        let deliveries = claim.deliveries.unwrap_or(before + i64::from(!claim.is_id_only));
+        let taken = Pending { id, consumer: taker, delivered, deliveries };
+        self.store.set_pending(group, taken).map_err(unwritable)?;
+        Ok(Some(event))
+    }
+
+    /// Returns a pending event. An event that does not exist is not pending from then on.
+    fn event_to_claim(&mut self, stream: &[u8], group: i64, id: Id) -> Result<Option<Event>> {
+        let event = self.event(stream, id)?;
+        if event.is_none() {
+            self.store.remove_pending(group, id).map_err(unwritable)?;
+        }
+        Ok(event)
+    }
+
     /// Returns an event, or `None` if it does not exist.
     pub(crate) fn event(&self, stream: &[u8], id: Id) -> Result<Option<Event>> {
         let Some(stream) = self.stream(stream) else { return Ok(None) };
@@ -341,4 +349,14 @@ struct AutoClaimOptions<'a> {
     #[arg("COUNT")]
     count: Option<&'a [u8]>,
     justid: bool,
+}
+
+impl AutoClaimOptions<'_> {
+    /// Returns the maximum number of events.
+    fn count(&self) -> Result<i64> {
+        /// The limit of Redis, whose ids take 16 bytes each.
+        const MAX: i64 = i64::MAX / 16;
+        let count = self.count.map_or(Some(100), parse_integer).filter(|count| (1..=MAX).contains(count));
+        count.ok_or(Error::from_static("ERR COUNT must be > 0"))
+    }
 }
