@@ -34,7 +34,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use figure::Pair;
-use options::{Options, USAGE};
+use options::{Options, Suite, USAGE};
 use program::Program;
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
@@ -66,36 +66,25 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
-    if options.calls {
-        for programs in options.exchanges()? {
-            let figures = calls::figures(&programs, options)?;
-            print(&report::report(&programs, options, &figures))?;
+    match options.suite {
+        Suite::Commands => measure_commands(options),
+        Suite::Calls => options.exchanges()?.iter().try_for_each(|programs| {
+            print(&report::report(programs, options, &calls::figures(programs, options)?))
+        }),
+        Suite::Disk => {
+            let programs = options.on_disk()?;
+            let figures = disk::figures(&programs, options)?;
+            print(&report::report(&programs, options, &figures))
         }
-        return Ok(());
+        Suite::Proxies => measure_proxies(options),
+        Suite::Threads => threads::reports(options)?.iter().try_for_each(|report| print(report)),
+        Suite::Instances => instances::reports(options)?.iter().try_for_each(|report| print(report)),
+        Suite::Feature(feature) => print(&feature::report(options, feature)?),
     }
-    if options.disk {
-        let programs = options.on_disk()?;
-        let figures = disk::figures(&programs, options)?;
-        return print(&report::report(&programs, options, &figures));
-    }
-    if options.proxy {
-        let programs = options.proxies()?;
-        print(&report::report(&programs, options, &proxy::figures(&programs, options)?))?;
-        let programs = options.tcp_proxies()?;
-        print(&report::report(&programs, options, &proxy::gets(&programs, options, None)?))?;
-        let cached =
-            Pair { baseline: Program::workspace("kv")?, subject: Program::workspace("readthrough")? };
-        return print(&report::report(&cached, options, &proxy::hits(&cached, options)?));
-    }
-    if options.threads {
-        return threads::reports(options)?.iter().try_for_each(|report| print(report));
-    }
-    if options.instances {
-        return instances::reports(options)?.iter().try_for_each(|report| print(report));
-    }
-    if let Some(feature) = options.feature {
-        return print(&feature::report(options, feature)?);
-    }
+}
+
+/// Measures the cost of commands and connections, or only the latency.
+fn measure_commands(options: &Options) -> Result<()> {
     let programs = options.programs()?;
     let mut figures = latency::figures(&programs, options)?;
     if options.latency.is_none() {
@@ -107,6 +96,15 @@ fn run(options: &Options) -> Result<()> {
         figures.extend(random::figures(&programs, options)?);
     }
     print(&report::report(&programs, options, &figures))
+}
+
+fn measure_proxies(options: &Options) -> Result<()> {
+    let programs = options.proxies()?;
+    print(&report::report(&programs, options, &proxy::figures(&programs, options)?))?;
+    let programs = options.tcp_proxies()?;
+    print(&report::report(&programs, options, &proxy::gets(&programs, options, None)?))?;
+    let cached = Pair { baseline: Program::workspace("kv")?, subject: Program::workspace("readthrough")? };
+    print(&report::report(&cached, options, &proxy::hits(&cached, options)?))
 }
 
 fn print(text: &str) -> Result<()> {

@@ -53,23 +53,31 @@ pub(crate) struct Options {
     pub(crate) cpus: String,
     /// Measure only latencies, for this number of minutes.
     pub(crate) latency: Option<u64>,
-    /// Measure only calls.
-    pub(crate) calls: bool,
-    /// Measure only durable writes.
-    pub(crate) disk: bool,
-    /// Measure only proxies.
-    pub(crate) proxy: bool,
-    /// Measure only second threads.
-    pub(crate) threads: bool,
-    /// Measure only three instances.
-    pub(crate) instances: bool,
-    /// Measure only this feature of a small server.
-    pub(crate) feature: Option<Feature>,
+    pub(crate) suite: Suite,
     /// Number of connections to open at once.
     pub(crate) crowd: u64,
     only: Vec<String>,
     server: Option<String>,
     against: Option<String>,
+}
+
+/// A group of measurements.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Suite {
+    /// The cost of commands and connections.
+    Commands,
+    /// Calls of `jobs`.
+    Calls,
+    /// Durable writes.
+    Disk,
+    /// Proxies.
+    Proxies,
+    /// A second thread.
+    Threads,
+    /// Three instances.
+    Instances,
+    /// A feature of a small server.
+    Feature(Feature),
 }
 
 impl Options {
@@ -84,24 +92,24 @@ impl Options {
                 "--against" => options.against = Some(value(&word, words.next())?),
                 "--keys" => options.keys = Some(number(&word, words.next())?.max(1)),
                 "--latency" => options.latency = Some(number(&word, words.next())?),
-                "--calls" => options.calls = true,
+                "--calls" => options.choose(Suite::Calls)?,
                 "--disk" => {
-                    options.disk = true;
+                    options.choose(Suite::Disk)?;
                     options.keys.get_or_insert(disk::KEYS);
                 }
-                "--proxy" => options.proxy = true,
+                "--proxy" => options.choose(Suite::Proxies)?,
                 "--threads" => {
-                    options.threads = true;
+                    options.choose(Suite::Threads)?;
                     options.cpus = machine::cpus()?;
                     options.keys.get_or_insert(threads::KEYS);
                 }
                 "--instances" => {
-                    options.instances = true;
+                    options.choose(Suite::Instances)?;
                     options.cpus = machine::cpus()?;
                     options.keys.get_or_insert(instances::KEYS);
                 }
-                "--middleware" => options.feature = Some(Feature::Middleware),
-                "--users" => options.feature = Some(Feature::Rules),
+                "--middleware" => options.choose(Suite::Feature(Feature::Middleware))?,
+                "--users" => options.choose(Suite::Feature(Feature::Rules))?,
                 "--cpu" => options.cpus = value(&word, words.next())?,
                 _ => return Err(format!("unknown option '{word}'; --help lists them").into()),
             }
@@ -116,17 +124,20 @@ impl Options {
             keys: None,
             cpus,
             latency: None,
-            calls: false,
-            disk: false,
-            proxy: false,
-            threads: false,
-            instances: false,
-            feature: None,
+            suite: Suite::Commands,
             crowd,
             only: Vec::new(),
             server: None,
             against: None,
         })
+    }
+
+    fn choose(&mut self, suite: Suite) -> Result<()> {
+        if self.suite != Suite::Commands && self.suite != suite {
+            return Err("write only one of --calls, --disk, --proxy, --threads, --instances, --middleware and --users".into());
+        }
+        self.suite = suite;
+        Ok(())
     }
 
     /// Returns whether the measurement `name` is selected. `set` selects `set-1`, `set-16` and so on.
@@ -181,7 +192,7 @@ impl Options {
 
     /// Returns how often each server has its turn with a command.
     pub(crate) fn windows(&self) -> usize {
-        match (self.disk, self.quick) {
+        match (self.suite == Suite::Disk, self.quick) {
             (true, true) => 8,
             (true, false) => 40,
             (false, true) => 20,
@@ -192,7 +203,7 @@ impl Options {
     /// Returns the time of a turn.
     pub(crate) fn window(&self) -> Duration {
         // A group of writes takes milliseconds.
-        Duration::from_millis(if self.disk { 150 } else { 25 })
+        Duration::from_millis(if self.suite == Suite::Disk { 150 } else { 25 })
     }
 
     /// Returns the number of rounds of calls.

@@ -4,7 +4,7 @@ use crate::crowd::{OPEN_TURNS, WANTED};
 use crate::figure::{Figure, Limit, Pair, median};
 use crate::load::{CONNECTIONS, VALUE_BYTES};
 use crate::machine;
-use crate::options::Options;
+use crate::options::{Options, Suite};
 use crate::program::Program;
 
 pub(crate) fn report(programs: &Pair<Program>, options: &Options, figures: &[Figure]) -> String {
@@ -28,7 +28,7 @@ fn description(program: &Program) -> String {
 }
 
 fn method(options: &Options) -> String {
-    if options.calls {
+    if options.suite == Suite::Calls {
         return format!(
             "Calls: all connections in one thread, {VALUE_BYTES}-byte jobs and results, a reply and the next request in one \
             write; server and load generator share CPU {}; CPU time is the server's, user and system. {}",
