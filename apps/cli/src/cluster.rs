@@ -1,10 +1,6 @@
 //! Options of the instances of a cluster.
 
-use std::{
-    fs,
-    io::{self, ErrorKind},
-    path::PathBuf,
-};
+use std::{fs, io, path::PathBuf};
 
 use clap::Args;
 use thegiant::{
@@ -14,16 +10,16 @@ use thegiant::{
     slot,
 };
 
-use crate::ServerOptions;
+use crate::{ServerOptions, usage_error};
 
 /// Options of an app whose instances can be a cluster.
 #[derive(Args)]
 #[command(next_help_heading = "Cluster options")]
 pub struct ClusterOptions {
-    /// File that says which instance of a cluster owns which slots; it is read again when it has changed, and at SIGHUP
+    /// File with the topology: which instance of the cluster owns which slots (read again when it changes, and at SIGHUP)
     #[arg(long, value_name = "FILE", requires = "cluster_node")]
     cluster_topology: Option<PathBuf>,
-    /// Name, ID or address of this instance in the file
+    /// Name, ID or address of this instance in the topology
     #[arg(long, value_name = "NAME", requires = "cluster_topology")]
     cluster_node: Option<String>,
 }
@@ -52,7 +48,7 @@ impl ClusterOptions {
 #[derive(Args)]
 #[command(next_help_heading = "Cluster options")]
 pub struct MovedKeysOptions {
-    /// Remove the keys at the start that another instance owns by the topology
+    /// At the start, remove the keys that another instance owns according to the topology
     #[arg(long, requires = "cluster_topology")]
     remove_moved_keys: bool,
 }
@@ -68,15 +64,19 @@ impl MovedKeysOptions {
         else {
             return Ok(None);
         };
-        let named =
-            |text: String| io::Error::new(ErrorKind::InvalidInput, format!("{}: {text}", path.display()));
+        let named = |text: String| usage_error(format!("{}: {text}", path.display()));
         let text = fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
         let topology = Topology::parse(&text).map_err(|error| named(error.to_string()))?;
         let is_own = |one: &&Instance| {
             one.name() == node || one.id().eq_ignore_ascii_case(node) || one.address() == *node
         };
         let own = topology.instances().iter().find(is_own);
-        let own = own.ok_or_else(|| named(format!("the topology has no instance {node}")))?.name().to_owned();
+        let unknown = || {
+            named(format!(
+                "the topology has no instance with the name, the ID or the address {node:?}: add it, or give another name"
+            ))
+        };
+        let own = own.ok_or_else(unknown)?.name().to_owned();
         Ok(Some(move |key: &[u8]| topology.owner(slot(key)).name() != own))
     }
 }

@@ -7,6 +7,7 @@
 //! - [`run`]: the `main` of an app
 //! - [`Secret`]: reads a password that stays out of the process list
 //! - [`millis`], [`seconds`]: parse durations
+//! - [`usage_error`]: the error of a mistake in the command line
 
 #[cfg(feature = "tls")]
 mod tls;
@@ -203,6 +204,11 @@ fn start_log() {
 /// Prints a line to standard output and ignores write errors.
 pub fn say(line: impl fmt::Display) {
     let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Returns the error of a mistake in the command line. With it, [`run`] exits with code 2.
+pub fn usage_error(text: impl Into<String>) -> io::Error {
+    io::Error::new(ErrorKind::InvalidInput, text.into())
 }
 
 /// Prints the error and ends the process.

@@ -6,6 +6,8 @@ use std::{
     path::Path,
 };
 
+use crate::usage_error;
+
 /// The possible sources of a secret. At most one of them may be set.
 #[derive(Clone, Copy)]
 pub struct Secret<'a> {
@@ -38,18 +40,18 @@ impl Secret<'_> {
                 })?;
                 (source, secret)
             }
-            (None, None, Some(value)) => {
-                (variable.to_owned(), value.into_string().map_err(|_| usage_error(variable, "is not UTF-8"))?)
-            }
+            (None, None, Some(value)) => (
+                variable.to_owned(),
+                value.into_string().map_err(|_| usage_error(format!("{variable} is not UTF-8")))?,
+            ),
             _ => {
-                return Err(usage_error(
-                    option,
-                    &format!("is given twice: use one of {option}, {option}-file and {variable}"),
-                ));
+                return Err(usage_error(format!(
+                    "{option} is given twice: use one of {option}, {option}-file and {variable}"
+                )));
             }
         };
         // An empty password would leave the server without a password.
-        if secret.is_empty() { Err(usage_error(&source, "is empty")) } else { Ok(Some(secret)) }
+        if secret.is_empty() { Err(usage_error(format!("{source} is empty"))) } else { Ok(Some(secret)) }
     }
 }
 
@@ -67,10 +69,6 @@ fn read_file(path: &Path) -> io::Result<String> {
 /// Maps `InvalidInput` to `Other`: an unreadable file is not a mistake in the command line.
 fn not_a_usage_error(kind: ErrorKind) -> ErrorKind {
     if kind == ErrorKind::InvalidInput { ErrorKind::Other } else { kind }
-}
-
-fn usage_error(source: &str, reason: &str) -> io::Error {
-    io::Error::new(ErrorKind::InvalidInput, format!("{source} {reason}"))
 }
 
 #[cfg(test)]

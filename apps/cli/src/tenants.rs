@@ -6,7 +6,7 @@ use thegiant::Server;
 /// The option of an app whose users can be tenants.
 #[derive(Args)]
 pub struct TenantOptions {
-    /// Give each user but `default` keys and channels of its own: on the server, their names begin with the user and a colon
+    /// Separate the users: on the server, the keys and channels of each user except `default` begin with USER:
     #[arg(long, help_heading = "Server options")]
     tenants: bool,
 }

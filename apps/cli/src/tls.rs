@@ -16,10 +16,10 @@ pub(super) struct TlsOptions {
     /// Certificate authority (PEM): the server refuses clients without a certificate from it
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_ca: Option<PathBuf>,
-    /// Whether clients need a certificate: no, yes or optional (default: yes with --tls-ca)
+    /// Whether clients need a certificate: no, yes or optional [default: yes with --tls-ca]
     #[arg(long, value_name = "CHOICE", requires = "tls_ca")]
     tls_auth_clients: Option<AuthClients>,
-    /// Versions of TLS: TLSv1.2, TLSv1.3 or both, separated by a space (default: both)
+    /// Versions of TLS: TLSv1.2, TLSv1.3 or both, separated by a space [default: both]
     #[arg(long, value_name = "VERSIONS", value_delimiter = ' ', requires = "tls_cert")]
     tls_protocols: Vec<TlsProtocol>,
     /// Field of the client certificate that names the user of the client: CN, URI or DNS

@@ -20,8 +20,8 @@ pub(crate) struct Options {
     /// Read the whole database at the start, and refuse to start if it is damaged
     #[arg(long)]
     verify: bool,
-    /// Size of SQLite's write-ahead log from which on writes are refused while another program keeps it from being
-    /// emptied, such as 1G (units: K, M, G, T) [default: no limit]
+    /// Maximum size of SQLite's write-ahead log, such as 1G (units: K, M, G, T): writes are refused while another program
+    /// keeps a larger log from being emptied [default: no limit]
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     max_wal: Option<i64>,
     /// Print statistics to standard output once a second

@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use actix::{WrapFuture, fut::ActorFutureExt};
 use clap::Args;
-use cli::{Secret, ServerOptions, seconds};
+use cli::{Secret, ServerOptions, seconds, usage_error};
 use thegiant::{Address, cluster::Cluster, prelude::*};
 use thegiant_cluster::{Member, Partitions};
 use tokio::time::{sleep, timeout};
@@ -29,10 +29,10 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Args)]
 #[command(next_help_heading = "Cluster options")]
 pub(crate) struct ClusterOptions {
-    /// Name of this instance, if several instances share the database, which has to be PostgreSQL, and divide the queues
+    /// Name of this instance of a cluster, whose instances share a PostgreSQL database and divide the queues
     #[arg(long, value_name = "NAME")]
     cluster_node: Option<String>,
-    /// Address of this instance, for clients and the other instances [default: that of --bind]
+    /// Address of this instance, for clients and the other instances [default: the address of --bind]
     #[arg(long, value_name = "HOST:PORT", requires = "cluster_node")]
     cluster_address: Option<String>,
     /// Store in which the instances agree, etcd://HOST:PORT[,HOST:PORT...], etcds://… with TLS, or postgres://USER@HOST/NAME
@@ -43,13 +43,14 @@ pub(crate) struct ClusterOptions {
     /// the URL instead)
     #[arg(long, value_name = "FILE", requires = "cluster_node")]
     cluster_store_file: Option<PathBuf>,
-    /// Number of parts of the queues, which the instances divide; the first start decides
+    /// Number of partitions of the queues, which the instances divide; the first start decides
     #[arg(long, value_name = "N", requires = "cluster_node", default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=1024))]
     cluster_partitions: u16,
-    /// Let one instance at a time have all queues, for clients that know Redis Sentinel: they find it by this name
+    /// Make one instance the master, which has all queues, and the others standbys; clients that know Redis Sentinel find
+    /// the master by this name
     #[arg(long, value_name = "NAME", requires = "cluster_address", conflicts_with = "cluster_partitions")]
     cluster_sentinel: Option<String>,
-    /// Seconds after which the others take over from an instance that does not answer
+    /// Seconds without a heartbeat after which the others take over from an instance
     #[arg(long, value_name = "SECONDS", requires = "cluster_node", default_value = "5", value_parser = seconds)]
     cluster_lease: Duration,
 }
@@ -69,7 +70,7 @@ impl ClusterOptions {
     }
 
     async fn serve_as(&self, node: &str, options: &ServerOptions, database: Option<&str>) -> io::Result<()> {
-        let database = database.ok_or_else(|| mistake(NO_DATABASE))?;
+        let database = database.ok_or_else(|| usage_error(NO_DATABASE))?;
         database::check_shared(database)?;
         if let (Some(name), Some(address)) = (&self.cluster_sentinel, &self.cluster_address) {
             return self.stand_by(name, node, address, options, database).await;
@@ -114,10 +115,6 @@ impl ClusterOptions {
     }
 }
 
-fn mistake(text: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, text)
-}
-
 /// Returns the first address of a server that others can connect to.
 fn listening(server: &Server) -> io::Result<String> {
     let is_reachable = |address: &SocketAddr| !address.ip().is_unspecified();
@@ -125,7 +122,7 @@ fn listening(server: &Server) -> io::Result<String> {
         Address::Tcp(address) => Some(address).filter(is_reachable),
         _ => None,
     });
-    let first = addresses.next().ok_or_else(|| mistake(NO_ADDRESS))?;
+    let first = addresses.next().ok_or_else(|| usage_error(NO_ADDRESS))?;
     Ok(first.to_string())
 }
 

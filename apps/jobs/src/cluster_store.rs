@@ -2,6 +2,7 @@
 
 use std::io;
 
+use cli::usage_error;
 use percent_encoding::percent_decode_str;
 use thegiant_cluster::{ClientTls, Etcd, Member, Postgres};
 
@@ -113,7 +114,7 @@ fn decoded(text: &str) -> io::Result<String> {
 }
 
 fn mistake(text: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, format!("--cluster-store: {text}"))
+    usage_error(format!("--cluster-store: {text}"))
 }
 
 const NO_STORE: &str =

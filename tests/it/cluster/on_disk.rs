@@ -223,7 +223,8 @@ fn keys_are_removed_only_by_a_topology_of_the_instance() {
         };
         let file = instances.path("topology");
         let error = run(&["--cluster-topology", &file, "--cluster-node", "x", "--remove-moved-keys"]);
-        assert!(error.ends_with(&format!("{file}: the topology has no instance x\n")), "{error}");
+        let reason = "the topology has no instance with the name, the ID or the address \"x\": add it, or give another name";
+        assert!(error.ends_with(&format!("{file}: {reason}\n")), "{error}");
         let error = run(&["--remove-moved-keys"]);
         assert!(error.contains("--cluster-topology"), "{error}");
     }

@@ -1,13 +1,9 @@
 //! The options for the warehouse.
 
-use std::{
-    io::{self, ErrorKind},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{io, path::PathBuf, sync::Arc};
 
 use clap::Args;
-use cli::Secret;
+use cli::{Secret, usage_error};
 use thegiant_postgres::Target;
 
 use super::{shipper::Shipper, source::Source, status::Status};
@@ -16,14 +12,14 @@ use crate::store::Store;
 #[derive(Args)]
 #[command(next_help_heading = "Warehouse options")]
 pub(crate) struct WarehouseOptions {
-    /// URL of a database of PostgreSQL that gets all events, too: postgres://USER@HOST/NAME [default: none]
+    /// PostgreSQL database to copy all events to, postgres://USER@HOST/NAME [default: none]
     #[arg(long, value_name = "URL")]
     database: Option<String>,
     /// File with the URL of the database, for a URL with a password (the environment variable COLLECTOR_DATABASE_URL can
     /// hold the URL instead)
     #[arg(long, value_name = "FILE")]
     database_file: Option<PathBuf>,
-    /// Name of this collector in the database; each collector has its own
+    /// Name of this collector in the database, which no other collector has
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 }
@@ -44,24 +40,26 @@ impl WarehouseOptions {
         let (url, name) = match (secret.read()?, &self.name) {
             (Some(url), Some(name)) if !name.is_empty() => (url, name.clone()),
             (Some(_), _) => {
-                return Err(wrong("--database needs --name: each collector has a name of its own"));
+                return Err(usage_error(
+                    "--database needs --name: write the name of this collector, which no other collector has",
+                ));
             }
-            (None, Some(_)) => return Err(wrong("--name is the name in a database: --database is missing")),
+            (None, Some(_)) => {
+                return Err(usage_error(
+                    "--name needs --database: write the URL of the database, or leave --name out",
+                ));
+            }
             (None, None) => return Ok(None),
         };
         if !thegiant_postgres::is_url(&url) {
-            return Err(wrong("--database: expected postgres://USER@HOST/NAME"));
+            return Err(usage_error("--database: expected postgres://USER@HOST/NAME"));
         }
         let target =
-            Target::parse(&url, "collector").map_err(|error| wrong(&format!("--database: {error}")))?;
+            Target::parse(&url, "collector").map_err(|error| usage_error(format!("--database: {error}")))?;
         let source = Source::open(store.path()).map_err(io::Error::other)?;
         let folder = store.folder_id().map_err(io::Error::other)?;
         let status = Arc::new(Status::default());
         Shipper::new(target, name, folder, source, Arc::clone(&status)).start()?;
         Ok(Some(status))
     }
-}
-
-fn wrong(text: &str) -> io::Error {
-    io::Error::new(ErrorKind::InvalidInput, text)
 }

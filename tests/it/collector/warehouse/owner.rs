@@ -24,9 +24,9 @@ fn options_that_are_wrong_are_errors() {
         ),
         (
             &["--database", "postgres://u@h/n"],
-            "--database needs --name: each collector has a name of its own",
+            "--database needs --name: write the name of this collector, which no other collector has",
         ),
-        (&["--name", "a"], "--name is the name in a database: --database is missing"),
+        (&["--name", "a"], "--name needs --database: write the URL of the database, or leave --name out"),
     ] {
         let (code, error) = refusal(&folder, options);
         assert!(code == Some(2) && error.starts_with(&format!("collector: {text}")), "{error}");
