@@ -70,7 +70,7 @@ impl Scope {
     /// Returns the next owner of the jobs: this process. `known` is the last one.
     ///
     /// # Errors
-    /// Returns an error if the jobs have a later owner already, or if they are divided in another number of partitions.
+    /// Returns an error if the jobs have a later owner already, or if they are divided into another number of partitions.
     pub(super) fn next(self, known: Option<Meta>) -> Result<Meta> {
         let epoch = match self {
             Scope::All => 0,
@@ -81,7 +81,7 @@ impl Scope {
         let Some(known) = known else { return Ok(Meta { run: fastrand::u32(1..), epoch, partitions }) };
         if known.partitions != partitions {
             let known = known.partitions;
-            return Err(format!("the jobs are divided in {known} partitions, and not in {partitions}: write --cluster-partitions {known}").into());
+            return Err(format!("the jobs are divided into {known} partitions, and not into {partitions}: write --cluster-partitions {known}").into());
         }
         if let Scope::Partition(shard, _) = self
             && known.epoch >= epoch
@@ -136,7 +136,7 @@ mod tests {
     fn the_number_of_partitions_stays() {
         let scope = Scope::Partition(Shard { number: 3, count: 12 }, 5);
         let known = Meta { epoch: 1, partitions: 16, ..KNOWN };
-        let error = "the jobs are divided in 16 partitions, and not in 12: write --cluster-partitions 16";
+        let error = "the jobs are divided into 16 partitions, and not into 12: write --cluster-partitions 16";
         assert_eq!(text(scope.next(Some(known))), error);
     }
 

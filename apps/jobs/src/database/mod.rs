@@ -3,9 +3,11 @@
 //! - `rows`: the rows of the tables, which the queues make and read
 //! - `meta`: the version of the tables, and who may write to them
 //! - `sqlite`, `postgres`: the databases; each reads all rows at the start, and writes [`Changes`] in one transaction
-//! - `log`: the log of PostgreSQL; `entry`: the form of an entry; `pending`: the changes that the tables do not have yet
+//! - `log`: the log of PostgreSQL; `entry`: the form of an entry; `pending`: the changes that the tables do not have yet;
+//!   `columns`: changes as parameters of a statement
 //! - `writer`: the thread that opens the database, and writes
 
+mod columns;
 mod entry;
 mod log;
 mod meta;
@@ -21,6 +23,7 @@ use std::{
     time::Instant,
 };
 
+use cli::usage_error;
 use folder::DataFile;
 use postgres::Postgres;
 use sqlite::Sqlite;
@@ -68,7 +71,7 @@ pub(crate) async fn open(url: &str, scope: Scope) -> io::Result<(Writer, Content
         // The URL may have a password, so errors do not show it.
         Writer::start(move || Postgres::open(&url, scope).map_err(|error| named(&"postgres", error))).await
     } else {
-        Err(io::Error::new(io::ErrorKind::InvalidInput, NO_URL))
+        Err(usage_error(NO_URL))
     }
 }
 
@@ -79,7 +82,7 @@ pub(crate) async fn open(url: &str, scope: Scope) -> io::Result<(Writer, Content
 pub(crate) fn check_shared(url: &str) -> io::Result<()> {
     match thegiant_postgres::is_url(url) {
         true => Ok(()),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, NOT_SHARED)),
+        false => Err(usage_error(NOT_SHARED)),
     }
 }
 

@@ -11,6 +11,7 @@ use thegiant_postgres::{Target, described, is_lost};
 
 use super::{
     Changes, Contents, Database, Result, Scope,
+    columns::Columns,
     entry::decode,
     log::{Entries, Log, Write, parts},
     meta::{Meta, SELECT_META, SELECT_VERSION, TAKEN, upgrade},
@@ -275,83 +276,13 @@ fn write(
     entries: Entries,
     changes: &Changes,
 ) -> Result<()> {
-    let (added, changed, results) = (&changes.added_jobs, &changes.changed_jobs, &changes.results);
-    let (queues, schedules) = (&changes.queues, &changes.schedules);
-    let row = client.query_one(
-        fold,
-        &[
-            &column(added, |job| job.state.number),
-            &column(added, |job| job.run),
-            &column(added, |job| &job.state.queue[..]),
-            &column(added, |job| job.state.name.as_deref()),
-            &column(added, |job| job.state.origin.as_deref()),
-            &column(added, |job| job.priority),
-            &column(added, |job| job.state.tries),
-            &column(added, |job| job.state.earlier_tries),
-            &column(added, |job| job.max_tries),
-            &column(added, |job| job.retry),
-            &column(added, |job| job.keep),
-            &column(added, |job| job.added),
-            &column(added, |job| job.state.ready),
-            &column(added, |job| job.state.expires),
-            &column(added, |job| job.state.is_out),
-            &column(added, |job| &job.body[..]),
-            &column(changed, |job| job.number),
-            &column(changed, |job| &job.queue[..]),
-            &column(changed, |job| job.name.as_deref()),
-            &column(changed, |job| job.origin.as_deref()),
-            &column(changed, |job| job.tries),
-            &column(changed, |job| job.earlier_tries),
-            &column(changed, |job| job.ready),
-            &column(changed, |job| job.expires),
-            &column(changed, |job| job.is_out),
-            &changes.removed_jobs,
-            &column(results, |result| result.number),
-            &column(results, |result| result.run),
-            &column(results, |result| result.queue.as_deref()),
-            &column(results, |result| result.name.as_deref()),
-            &column(results, |result| result.until),
-            &column(results, |result| result.result.as_deref()),
-            &column(results, |result| result.failure.as_deref()),
-            &changes.removed_results,
-            &column(queues, |queue| &queue.name[..]),
-            &column(queues, |queue| queue.paused),
-            &column(queues, |queue| queue.added),
-            &column(queues, |queue| queue.done),
-            &column(queues, |queue| queue.failed),
-            &column(queues, |queue| queue.requeued),
-            &column(queues, |queue| queue.dead),
-            &column(queues, |queue| queue.expired),
-            &column(&changes.removed_queues, |name| &name[..]),
-            &column(schedules, |schedule| &schedule.name[..]),
-            &column(schedules, |schedule| &schedule.cron[..]),
-            &column(schedules, |schedule| schedule.zone.as_deref()),
-            &column(schedules, |schedule| &schedule.queue[..]),
-            &column(schedules, |schedule| &schedule.body[..]),
-            &column(schedules, |schedule| schedule.retry),
-            &column(schedules, |schedule| schedule.ttl),
-            &column(schedules, |schedule| schedule.max_len),
-            &column(schedules, |schedule| schedule.max_tries),
-            &column(schedules, |schedule| schedule.keep),
-            &column(schedules, |schedule| schedule.priority),
-            &column(schedules, |schedule| schedule.next),
-            &column(schedules, |schedule| schedule.last_run),
-            &column(schedules, |schedule| schedule.last_number),
-            &column(schedules, |schedule| schedule.added),
-            &column(schedules, |schedule| schedule.skipped),
-            &column(&changes.removed_schedules, |name| &name[..]),
-            &i64::from(run),
-            &entries.first,
-            &entries.last,
-        ],
-    )?;
+    let columns = Columns::of(changes);
+    let (run, Entries { first, last }) = (i64::from(run), entries);
+    let mut parameters = columns.parameters();
+    parameters.extend([&run as &(dyn ToSql + Sync), &first, &last]);
+    let row = client.query_one(fold, &parameters)?;
     let is_owner: bool = row.try_get(0)?;
     if is_owner { Ok(()) } else { Err(TAKEN.into()) }
-}
-
-/// Returns a column of rows, as an array for `UNNEST`.
-fn column<'r, R, T: ToSql>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {
-    rows.iter().map(value).collect()
 }
 
 impl Row for postgres::Row {

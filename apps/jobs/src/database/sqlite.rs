@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use super::{
     Changes, Contents, Database, Result, Scope,
     meta::{Meta, SELECT_META, SELECT_VERSION, upgrade},
-    rows::{Row, Table},
+    rows::{JobChange, JobRow, Row, Table},
 };
 
 /// Time for which a commit waits if another program has locked the database.
@@ -91,11 +91,21 @@ impl Database for Sqlite {
 }
 
 fn write_jobs(transaction: &Transaction<'_>, changes: &Changes) -> Result<()> {
+    add_jobs(transaction, &changes.added_jobs)?;
+    change_jobs(transaction, &changes.changed_jobs)?;
+    let mut remove = transaction.prepare_cached("DELETE FROM jobs WHERE number = ?")?;
+    for number in &changes.removed_jobs {
+        remove.execute([number])?;
+    }
+    Ok(())
+}
+
+fn add_jobs(transaction: &Transaction<'_>, jobs: &[JobRow]) -> Result<()> {
     let mut add = transaction.prepare_cached(
         "INSERT OR REPLACE INTO jobs (number, run, queue, name, origin, priority, tries, earlier_tries, max_tries, \
          retry, keep, added, ready, expires, is_out, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
-    for job in &changes.added_jobs {
+    for job in jobs {
         let state = &job.state;
         add.execute(params![
             state.number,
@@ -116,11 +126,15 @@ fn write_jobs(transaction: &Transaction<'_>, changes: &Changes) -> Result<()> {
             &job.body[..],
         ])?;
     }
+    Ok(())
+}
+
+fn change_jobs(transaction: &Transaction<'_>, jobs: &[JobChange]) -> Result<()> {
     let mut change = transaction.prepare_cached(
         "UPDATE jobs SET queue = ?, name = ?, origin = ?, tries = ?, earlier_tries = ?, ready = ?, expires = ?, \
          is_out = ? WHERE number = ?",
     )?;
-    for job in &changes.changed_jobs {
+    for job in jobs {
         change.execute(params![
             &job.queue[..],
             job.name.as_deref(),
@@ -132,10 +146,6 @@ fn write_jobs(transaction: &Transaction<'_>, changes: &Changes) -> Result<()> {
             job.is_out,
             job.number,
         ])?;
-    }
-    let mut remove = transaction.prepare_cached("DELETE FROM jobs WHERE number = ?")?;
-    for number in &changes.removed_jobs {
-        remove.execute([number])?;
     }
     Ok(())
 }
