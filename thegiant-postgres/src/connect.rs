@@ -82,7 +82,9 @@ async fn ask_for_tls(socket: &mut Limited<Socket>) -> io::Result<()> {
     socket.write_all(&SSL_REQUEST).await?;
     match socket.read_u8().await? {
         b'S' => Ok(()),
-        _ => Err(io::Error::other("server does not support TLS")),
+        _ => {
+            Err(io::Error::other("the server does not support TLS: set ssl = on there, or leave sslmode out"))
+        }
     }
 }
 

@@ -72,7 +72,7 @@ impl Target {
     ///
     /// assert!(Target::parse("postgres://shop@db1,db2/orders?sslmode=verify-full", "shop").is_ok());
     /// let error = Target::parse("postgres://shop@db/orders?sslmode=verify-ca", "shop").expect_err("no such mode");
-    /// assert_eq!(error.to_string(), "sslmode is disable, prefer, require or verify-full");
+    /// assert_eq!(error.to_string(), "unknown sslmode: write disable, prefer, require or verify-full");
     /// ```
     ///
     /// # Errors

@@ -54,7 +54,7 @@ impl Options {
         let Some(text) = &self.answer_timeout else { return Ok(None) };
         match text.parse() {
             Ok(seconds @ 1..) => Ok(Some(Duration::from_secs(seconds))),
-            _ => Err(wrong("answer_timeout is a number of seconds")),
+            _ => Err(wrong("invalid answer_timeout: write a whole number of seconds, at least 1")),
         }
     }
 }
@@ -68,7 +68,7 @@ impl SslOptions {
                 let file = self.root.or(self.certificate).or(self.key);
                 return file.map_or(Ok(None), |_| Err(wrong("the files for TLS need sslmode=verify-full")));
             }
-            Some(_) => return Err(wrong("sslmode is disable, prefer, require or verify-full")),
+            Some(_) => return Err(wrong("unknown sslmode: write disable, prefer, require or verify-full")),
         }
         let mut tls = ClientTls::new();
         if let Some(root) = self.root.filter(|root| root != "system") {
@@ -77,7 +77,7 @@ impl SslOptions {
         match (self.certificate, self.key) {
             (Some(certificate), Some(key)) => Ok(Some(tls.certificate(certificate, key))),
             (None, None) => Ok(Some(tls)),
-            _ => Err(wrong("sslcert and sslkey belong together")),
+            _ => Err(wrong("sslcert and sslkey belong together: write both, or neither")),
         }
     }
 }
@@ -119,9 +119,9 @@ mod tests {
         assert!(tls("sslmode=prefer").is_ok_and(|tls| tls.is_none()));
         assert!(tls("sslmode=require").is_ok_and(|tls| tls.is_some()));
         for (query, text) in [
-            ("sslmode=verify-ca", "sslmode is disable, prefer, require or verify-full"),
+            ("sslmode=verify-ca", "unknown sslmode: write disable, prefer, require or verify-full"),
             ("sslrootcert=ca.crt", "the files for TLS need sslmode=verify-full"),
-            ("sslmode=require&sslcert=a", "sslcert and sslkey belong together"),
+            ("sslmode=require&sslcert=a", "sslcert and sslkey belong together: write both, or neither"),
         ] {
             assert_eq!(tls(query).err().map(|error| error.to_string()).as_deref(), Some(text));
         }
@@ -134,7 +134,11 @@ mod tests {
         assert_eq!(time("answer_timeout=60").ok(), Some(Some(Duration::from_secs(60))));
         for query in ["answer_timeout=0", "answer_timeout=-1", "answer_timeout=1s", "answer_timeout"] {
             let error = time(query).err().map(|error| error.to_string());
-            assert_eq!(error.as_deref(), Some("answer_timeout is a number of seconds"), "{query}");
+            assert_eq!(
+                error.as_deref(),
+                Some("invalid answer_timeout: write a whole number of seconds, at least 1"),
+                "{query}"
+            );
         }
     }
 }

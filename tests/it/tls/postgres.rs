@@ -73,7 +73,7 @@ fn mistakes_with_tls_are_errors() {
     for (options, text) in [
         ("sslmode=disable", "no encryption"),
         ("connect_timeout=9", "no encryption"),
-        ("sslmode=verify-ca", "sslmode is disable, prefer, require or verify-full"),
+        ("sslmode=verify-ca", "unknown sslmode: write disable, prefer, require or verify-full"),
         ("sslmode=require&sslrootcert=/nothing", "/nothing"),
     ] {
         let error = refusal(&url(&postgres, options));
