@@ -95,8 +95,8 @@ impl Machine {
 
     /// Takes the current topology, and changes it if it should be another one.
     fn tend(&mut self, now: Time, snapshot: &Snapshot) {
-        let name = self.settings.name.clone();
-        if !snapshot.has(&name, &self.life()) {
+        let name = &self.settings.name;
+        if !snapshot.has(name, &self.life()) {
             tracing::warn!(
                 name,
                 "another instance has taken over: this one closes its partitions and joins again"
@@ -104,25 +104,29 @@ impl Machine {
             self.phase = Phase::Deposed;
             return self.reconcile(now);
         }
-        let (own, revision) = &snapshot.heartbeats[&name];
+        let (own, revision) = &snapshot.heartbeats[name];
         self.lease.learn(*revision, own.beat);
         self.observe(now, snapshot);
-        if let Err(error) = self.check_partitions(&snapshot.members) {
+        let checked = self.check_partitions(&snapshot.members).and_then(|()| self.check_address(snapshot));
+        if let Err(error) = checked {
             return self.fail(error);
-        }
-        let mut others = snapshot.heartbeats.keys().filter(|other| **other != name);
-        if let Some(other) = others.clone().find(|other| self.has_own_address(snapshot, other)) {
-            return self.fail(in_use(other, &self.settings.address, false));
         }
         if self.members != snapshot.members {
             self.members = snapshot.members.clone();
             self.outputs.push(Output::Members(self.members.clone()));
         }
         self.reconcile(now);
-        if let Some(dead) = others.find(|other| self.is_dead(now, snapshot, other)) {
-            return self.depose_if_dead(now, snapshot, dead);
+        let dead = self.others(snapshot).find(|other| self.is_dead(now, snapshot, other));
+        match dead {
+            Some(dead) => self.depose_if_dead(now, snapshot, dead),
+            None => self.balance(now, snapshot),
         }
+    }
+
+    /// Gives partitions without an owner to members, and closes the own ones that another member should have.
+    fn balance(&mut self, now: Time, snapshot: &Snapshot) {
         let Phase::Joined { after: Some(after) } = self.phase else { return };
+        let name = &self.settings.name;
         let is_kept = |partition, owner: &str| {
             let epoch = self.members.epoch(partition).unwrap_or_default();
             owner != name || (epoch > after && !self.holdings.is_closed(partition, epoch))
@@ -132,7 +136,7 @@ impl Machine {
             return self.swap_topology(snapshot.revision, &next);
         }
         if self.holdings.are_open() && self.lease.is_valid(now) {
-            for partition in plan::surplus(&self.members, &name) {
+            for partition in plan::surplus(&self.members, name) {
                 let change = self.holdings.close(partition);
                 self.change(change);
             }
@@ -189,6 +193,17 @@ impl Machine {
     fn swap_topology(&mut self, expected: Option<Revision>, next: &Members) {
         let value = Some(next.to_string());
         self.call(CallKind::Work, Call::Swap { key: TOPOLOGY.to_owned(), expected, value });
+    }
+
+    /// Returns the names of the other members.
+    fn others<'s>(&self, snapshot: &'s Snapshot) -> impl Iterator<Item = &'s String> {
+        snapshot.heartbeats.keys().filter(|other| **other != self.settings.name)
+    }
+
+    /// Checks that no other member has the address of this one.
+    fn check_address(&self, snapshot: &Snapshot) -> io::Result<()> {
+        let other = self.others(snapshot).find(|other| self.has_own_address(snapshot, other));
+        other.map_or(Ok(()), |other| Err(in_use(other, &self.settings.address, false)))
     }
 
     fn check_partitions(&self, members: &Members) -> io::Result<()> {
