@@ -188,7 +188,7 @@ impl ConnectionState {
         let server = Arc::clone(&self.server);
         let Some(user) = server.acl.user(name).filter(|user| !user.is_unrestricted()) else { return };
         let is_of_user = |client: &Client| server.acl.is_user(client, name);
-        let listeners = server.pubsub.clients(|client, kind, channel| {
+        let subscribers = server.pubsub.clients(|client, kind, channel| {
             is_of_user(client) && !user.may_listen(channel, kind == ChannelKind::Pattern)
         });
         let may_track = |client: &Client| {
@@ -196,7 +196,7 @@ impl ConnectionState {
                 || may_track(&user, &server.keyspace.tracked_prefixes(client), &client.key_prefix())
         };
         self.close_clients(|client| {
-            listeners.contains_key(&client.id()) || (is_of_user(client) && !may_track(client))
+            subscribers.contains_key(&client.id()) || (is_of_user(client) && !may_track(client))
         });
         for client in server.clients.all().iter().filter(|client| is_of_user(client)) {
             client.unblock_refused(|words, id| {

@@ -142,9 +142,9 @@ impl ConnectionState {
     }
 
     fn subscriber_counts<'a>(&self, kind: ChannelKind, names: Option<Vec<&'a [u8]>>) -> SubscriberCounts<'a> {
-        let listeners =
-            |name: &[u8]| self.server.pubsub.listeners(kind, &with_prefix(kind, name, &self.key_prefix));
-        let count = |name: &'a [u8]| (name, listeners(name));
+        let count_of =
+            |name: &[u8]| self.server.pubsub.subscribers_of(kind, &with_prefix(kind, name, &self.key_prefix));
+        let count = |name: &'a [u8]| (name, count_of(name));
         SubscriberCounts(names.unwrap_or_default().into_iter().map(count).collect())
     }
 }

@@ -1,15 +1,17 @@
 //! The handle to the channels of an application.
 
-use super::listeners::{Delivery, Listeners};
-use crate::{Client, prefixes, resp::glob, shrink::shrink_sparse};
-use actix::{Message, Recipient};
-use bytes::Bytes;
 use std::{
     borrow::Cow,
     collections::{BTreeMap, HashMap},
     fmt,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
+
+use actix::{Message, Recipient};
+use bytes::Bytes;
+
+use super::subscribers::{Delivery, Subscribers};
+use crate::{Client, prefixes, resp::glob, shrink::shrink_sparse};
 
 /// A handle with which actors publish messages and subscribe to channels.
 ///
@@ -65,12 +67,12 @@ struct PubSubInner {
     merged: OnceLock<PubSub>,
 }
 
-/// Sends a message of a channel on.
+/// Sends a message of a channel on to the other instances of a cluster.
 type Forward = Box<dyn Fn(&[u8], &[u8]) + Send + Sync>;
 
 /// Says which clients may learn that a key has changed.
 pub(crate) trait KeyReaders: Send + Sync {
-    /// Returns whether some clients may not.
+    /// Returns whether some clients may not learn of all keys.
     fn are_limited(&self) -> bool;
 
     fn may_read(&self, client: &Client, key: &[u8]) -> bool;
@@ -101,7 +103,7 @@ pub(crate) enum ChannelKind {
 }
 
 /// The subscribers, by kind and name.
-type Topics = [HashMap<Bytes, Listeners>; 3];
+type Topics = [HashMap<Bytes, Subscribers>; 3];
 
 impl ChannelKind {
     pub(crate) const ALL: [ChannelKind; 3] = [ChannelKind::Channel, ChannelKind::Pattern, ChannelKind::Shard];
@@ -154,7 +156,7 @@ impl PubSub {
         self.deliver(&Delivery::new(channel, message))
     }
 
-    /// Sets what sends messages on to the other instances of a cluster, once.
+    /// Sets the function that sends messages on to the other instances of a cluster, once.
     pub(crate) fn set_forward(&self, forward: impl Fn(&[u8], &[u8]) + Send + Sync + 'static) {
         // A handle belongs to one server.
         let _ = self.merged().0.forward.set(Box::new(forward));
@@ -201,7 +203,7 @@ impl PubSub {
         self.merged().0.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets which clients may learn of changed keys, once.
+    /// Sets the check of the clients that may learn of changed keys, once.
     pub(crate) fn set_readers(&self, readers: Arc<dyn KeyReaders>) {
         // A handle belongs to one server.
         let _ = self.merged().0.readers.set(readers);
@@ -210,11 +212,11 @@ impl PubSub {
     fn deliver(&self, delivery: &Delivery<'_>) -> usize {
         let channel = delivery.channel;
         let topics = self.lock();
-        let listeners = topics[ChannelKind::Channel as usize].get(channel);
-        let received = listeners.map_or(0, |listeners| delivery.send("message", None, listeners));
+        let subscribers = topics[ChannelKind::Channel as usize].get(channel);
+        let received = subscribers.map_or(0, |subscribers| delivery.send("message", None, subscribers));
         let patterns = topics[ChannelKind::Pattern as usize].iter();
         let matching = patterns.filter(|(pattern, _)| glob::matches(pattern, channel));
-        let send = |(pattern, listeners)| delivery.send("pmessage", Some(pattern), listeners);
+        let send = |(pattern, subscribers)| delivery.send("pmessage", Some(pattern), subscribers);
         received + matching.map(send).sum::<usize>()
     }
 
@@ -225,49 +227,50 @@ impl PubSub {
     pub fn spublish(&self, channel: impl AsRef<[u8]>, message: impl AsRef<[u8]>) -> usize {
         let (channel, message) = (channel.as_ref(), message.as_ref());
         let topics = self.lock();
-        let listeners = topics[ChannelKind::Shard as usize].get(channel);
-        listeners.map_or(0, |listeners| Delivery::new(channel, message).send("smessage", None, listeners))
+        let subscribers = topics[ChannelKind::Shard as usize].get(channel);
+        subscribers
+            .map_or(0, |subscribers| Delivery::new(channel, message).send("smessage", None, subscribers))
     }
 
     /// Sends an actor a [`Published`] message for each message on a channel.
     ///
     /// The subscription ends when the actor stops or [unsubscribes](Self::unsubscribe).
     pub fn subscribe(&self, channel: impl Into<Bytes>, actor: impl Into<Recipient<Published>>) {
-        self.topic(ChannelKind::Channel, channel.into(), |listeners| listeners.add_actor(actor.into()));
+        self.topic(ChannelKind::Channel, channel.into(), |subscribers| subscribers.add_actor(actor.into()));
     }
 
     /// Subscribes an actor to all channels that match a [glob](crate::resp::glob) pattern (`PSUBSCRIBE`).
     ///
     /// See [`subscribe`](Self::subscribe).
     pub fn psubscribe(&self, pattern: impl Into<Bytes>, actor: impl Into<Recipient<Published>>) {
-        self.topic(ChannelKind::Pattern, pattern.into(), |listeners| listeners.add_actor(actor.into()));
+        self.topic(ChannelKind::Pattern, pattern.into(), |subscribers| subscribers.add_actor(actor.into()));
     }
 
     /// Ends an actor's subscription to a channel. Returns `false` if there was none.
     pub fn unsubscribe(&self, channel: impl AsRef<[u8]>, actor: &Recipient<Published>) -> bool {
-        self.leave(ChannelKind::Channel, channel.as_ref(), |listeners| listeners.remove_actor(actor))
+        self.leave(ChannelKind::Channel, channel.as_ref(), |subscribers| subscribers.remove_actor(actor))
     }
 
     /// Ends an actor's subscription to a pattern. Returns `false` if there was none.
     pub fn punsubscribe(&self, pattern: impl AsRef<[u8]>, actor: &Recipient<Published>) -> bool {
-        self.leave(ChannelKind::Pattern, pattern.as_ref(), |listeners| listeners.remove_actor(actor))
+        self.leave(ChannelKind::Pattern, pattern.as_ref(), |subscribers| subscribers.remove_actor(actor))
     }
 
     /// Returns the number of subscribers of a channel, without those of patterns (`PUBSUB NUMSUB`).
     pub fn subscribers(&self, channel: impl AsRef<[u8]>) -> usize {
-        self.listeners(ChannelKind::Channel, channel.as_ref())
+        self.subscribers_of(ChannelKind::Channel, channel.as_ref())
     }
 
     /// Returns the number of subscribers of a channel or pattern.
-    pub(crate) fn listeners(&self, kind: ChannelKind, name: &[u8]) -> usize {
-        self.lock()[kind as usize].get(name).map_or(0, Listeners::len)
+    pub(crate) fn subscribers_of(&self, kind: ChannelKind, name: &[u8]) -> usize {
+        self.lock()[kind as usize].get(name).map_or(0, Subscribers::len)
     }
 
     /// Returns the names of a kind that begin with `prefix`, have subscribers and match the pattern behind the prefix.
     pub(crate) fn names(&self, kind: ChannelKind, prefix: &[u8], pattern: Option<&[u8]>) -> Vec<Bytes> {
         let topics = &self.lock()[kind as usize];
         let active =
-            topics.iter().filter(|(name, listeners)| name.starts_with(prefix) && listeners.len() > 0);
+            topics.iter().filter(|(name, subscribers)| name.starts_with(prefix) && subscribers.len() > 0);
         let names = active.map(|(name, _)| name.slice(prefix.len()..));
         names.filter(|name| pattern.is_none_or(|pattern| glob::matches(pattern, name))).collect()
     }
@@ -275,7 +278,7 @@ impl PubSub {
     /// Returns the number of names of a kind that begin with `prefix` and have subscribers.
     pub(crate) fn count(&self, kind: ChannelKind, prefix: &[u8]) -> usize {
         let topics = &self.lock()[kind as usize];
-        topics.iter().filter(|(name, listeners)| name.starts_with(prefix) && listeners.len() > 0).count()
+        topics.iter().filter(|(name, subscribers)| name.starts_with(prefix) && subscribers.len() > 0).count()
     }
 
     /// Returns the clients with a subscription for which `is_wanted` is true, by id.
@@ -286,8 +289,8 @@ impl PubSub {
         let topics = self.lock();
         let mut found = BTreeMap::new();
         for (kind, topics) in ChannelKind::ALL.into_iter().zip(topics.iter()) {
-            for (name, listeners) in topics {
-                let wanted = listeners.clients().filter(|client| is_wanted(client, kind, name));
+            for (name, subscribers) in topics {
+                let wanted = subscribers.clients().filter(|client| is_wanted(client, kind, name));
                 found.extend(wanted.map(|client| (client.id(), client.clone())));
             }
         }
@@ -299,10 +302,10 @@ impl PubSub {
     /// Their clients get the same message as for `SUNSUBSCRIBE`.
     pub(crate) fn end_shard_channels(&self, is_left: impl Fn(&[u8]) -> bool) {
         let topics = &mut self.lock()[ChannelKind::Shard as usize];
-        topics.retain(|name, listeners| {
+        topics.retain(|name, subscribers| {
             let is_left = is_left(name);
             if is_left {
-                listeners.clients().for_each(|client| client.end_shard_channel(name));
+                subscribers.clients().for_each(|client| client.end_shard_channel(name));
             }
             !is_left
         });
@@ -311,27 +314,27 @@ impl PubSub {
 
     /// Returns whether a client has a subscription.
     pub(super) fn has_client(&self, kind: ChannelKind, name: &[u8], client: &Client) -> bool {
-        self.lock()[kind as usize].get(name).is_some_and(|listeners| listeners.has_client(client))
+        self.lock()[kind as usize].get(name).is_some_and(|subscribers| subscribers.has_client(client))
     }
 
     pub(super) fn add_client(&self, kind: ChannelKind, name: Bytes, client: &Client) {
-        self.topic(kind, name, |listeners| listeners.add_client(client));
+        self.topic(kind, name, |subscribers| subscribers.add_client(client));
     }
 
     pub(super) fn remove_client(&self, kind: ChannelKind, name: &[u8], client: &Client) {
-        self.leave(kind, name, |listeners| listeners.remove_client(client));
+        self.leave(kind, name, |subscribers| subscribers.remove_client(client));
     }
 
-    fn topic(&self, kind: ChannelKind, name: Bytes, join: impl FnOnce(&mut Listeners)) {
+    fn topic(&self, kind: ChannelKind, name: Bytes, join: impl FnOnce(&mut Subscribers)) {
         join(self.lock()[kind as usize].entry(name).or_default());
     }
 
     /// Removes a subscriber, and the name with its last subscriber.
-    fn leave(&self, kind: ChannelKind, name: &[u8], leave: impl FnOnce(&mut Listeners) -> bool) -> bool {
+    fn leave(&self, kind: ChannelKind, name: &[u8], leave: impl FnOnce(&mut Subscribers) -> bool) -> bool {
         let topics = &mut self.lock()[kind as usize];
-        let Some(listeners) = topics.get_mut(name) else { return false };
-        let has_left = leave(listeners);
-        if listeners.len() == 0 {
+        let Some(subscribers) = topics.get_mut(name) else { return false };
+        let has_left = leave(subscribers);
+        if subscribers.len() == 0 {
             topics.remove(name);
             shrink_sparse(topics);
         }
@@ -343,8 +346,8 @@ impl PubSub {
         let mut topics = self.lock();
         let mut others = other.lock();
         for (topics, others) in topics.iter_mut().zip(others.iter_mut()) {
-            for (name, listeners) in topics.drain() {
-                others.entry(name).or_default().append(listeners);
+            for (name, subscribers) in topics.drain() {
+                others.entry(name).or_default().append(subscribers);
             }
         }
         // Still under the lock: a thread that waits for it finds the other handle.

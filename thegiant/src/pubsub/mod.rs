@@ -1,7 +1,7 @@
 //! Publish/subscribe: channels, their subscribers and the delivery of messages.
 
 mod handle;
-mod listeners;
+mod subscribers;
 mod subscriptions;
 
 pub(crate) use handle::{ChannelKind, KeyReaders, with_prefix, without_prefix};

@@ -13,7 +13,7 @@ use crate::{
 
 /// The subscribers of one channel or pattern.
 #[derive(Default)]
-pub(super) struct Listeners {
+pub(super) struct Subscribers {
     /// Most channels have one group.
     groups: Vec<Group>,
     actors: Vec<Recipient<Published>>,
@@ -27,7 +27,7 @@ struct Group {
     clients: Vec<Client>,
 }
 
-impl Listeners {
+impl Subscribers {
     /// Returns the number of subscribers, without actors that have stopped.
     pub(super) fn len(&self) -> usize {
         let clients = self.groups.iter().map(|group| group.clients.len()).sum::<usize>();
@@ -35,7 +35,7 @@ impl Listeners {
     }
 
     /// Adds the subscribers of an application that becomes a part of this one. It has no clients yet.
-    pub(super) fn append(&mut self, mut other: Listeners) {
+    pub(super) fn append(&mut self, mut other: Subscribers) {
         self.actors.append(&mut other.actors);
     }
 
@@ -114,13 +114,14 @@ impl<'a> Delivery<'a> {
     }
 
     /// Sends the message to all subscribers. Returns the number of subscribers that received it.
-    pub(super) fn send(&self, event: &str, pattern: Option<&Bytes>, listeners: &Listeners) -> usize {
+    pub(super) fn send(&self, event: &str, pattern: Option<&Bytes>, subscribers: &Subscribers) -> usize {
         let actors: &[Recipient<Published>] = match self.audience {
             Audience::Readers { prefix: [_, ..], .. } => &[],
-            _ => &listeners.actors,
+            _ => &subscribers.actors,
         };
         let actors = actors.iter().filter(|actor| self.send_to_actor(actor, pattern)).count();
-        actors + listeners.groups.iter().map(|group| self.send_to_group(event, pattern, group)).sum::<usize>()
+        actors
+            + subscribers.groups.iter().map(|group| self.send_to_group(event, pattern, group)).sum::<usize>()
     }
 
     /// Sends the message to the clients with a key prefix.
