@@ -1,4 +1,4 @@
-"""What several test programs need to start servers. `tests/programs` lets them import it."""
+"""Starts servers for several test programs. `tests/programs` lets them import it."""
 
 import os
 import pathlib
@@ -49,6 +49,23 @@ def wait_until(condition, patience=PATIENCE, poll=0.02):
         assert time.monotonic() < deadline, "it took too long"
         time.sleep(poll)
     return found
+
+
+class Server:
+    """An app that listens on a free port while the `with` block runs."""
+
+    def __init__(self, *command):
+        self.command = [*command, "--bind", "127.0.0.1:0"]
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
+        # It prints the address on which it listens.
+        self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        assert self.process.wait(30) == 0, "the server does not exit gracefully"
 
 
 class Postgres:

@@ -14,6 +14,7 @@ import threading
 import time
 
 import redis
+from servers import Server
 
 README = os.path.join(os.path.dirname(__file__), "../../apps/collector/README.md")
 
@@ -24,27 +25,12 @@ LOG = b"first line\n  spaces  \n\n\"quotes\" 'and' $HOME `pwd` \\n %s\nan error,
 def main():
     with open(README, encoding="utf-8") as file:
         blocks = dict(re.findall(r"```\w+ (\w+)\n(.*?)```", file.read().replace("```sh ship", "```sh shell"), re.DOTALL))
-    with tempfile.TemporaryDirectory() as folder, Server(folder) as server:
+    with tempfile.TemporaryDirectory() as folder, Server(os.environ["COLLECTOR"], "--dir", folder) as server:
         ship(server, blocks, folder)
         run_queries(blocks["queries"], folder)
         methods(redis.Redis(port=server.port, decode_responses=True))
         for program in sys.argv[1:]:
             subprocess.run([*program.split(), str(server.port)], timeout=60, check=True)
-
-
-class Server:
-    def __init__(self, folder):
-        self.folder = folder
-
-    def __enter__(self):
-        command = [os.environ["COLLECTOR"], "--bind", "127.0.0.1:0", "--dir", self.folder]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        assert self.process.wait(30) == 0, "the server does not exit gracefully"
 
 
 def ship(server, blocks, folder):

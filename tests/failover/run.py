@@ -59,13 +59,15 @@ def main():
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=30, help="default: 30")
-    parser.add_argument("--store", choices=["etcd", "postgres"], default="etcd", help="default: etcd")
+    parser.add_argument("--minutes", type=float, default=30, help="how long the faults last (default: 30)")
+    parser.add_argument("--store", choices=["etcd", "postgres"], default="etcd", help="where the instances agree (default: etcd)")
     parser.add_argument("--stopped", type=float, default=30, help="seconds of a stop and of a cut (default: 30)")
-    parser.add_argument("--no-gaps", action="store_true", help="gaps in the service are no failures")
-    parser.add_argument("--lease", type=float, default=3, help="in seconds (default: 3)")
-    parser.add_argument("--partitions", type=int, default=6, help="default: 6")
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    parser.add_argument("--no-gaps", action="store_true", help="do not fail if a queue is not served for too long")
+    parser.add_argument("--lease", type=float, default=3, help="lease of the instances in seconds (default: 3)")
+    parser.add_argument("--partitions", type=int, default=6, help="number of partitions (default: 6)")
+    parser.add_argument(
+        "--seed", type=int, default=random.randrange(1 << 32), help="seed of the order of the faults (default: random)"
+    )
     return parser.parse_args()
 
 

@@ -19,13 +19,14 @@ import time
 
 import redis
 import redis.asyncio
+from servers import Server
 
 PROCESSES = 10
 
 
 def main():
     options = parse()
-    with Server() as server:
+    with Server(os.environ["JOBS"]) as server:
         readme(server)
         calls(server, options, kills=False)
         calls(server, options, kills=True)
@@ -45,18 +46,6 @@ def parse():
     return options
 
 
-class Server:
-    def __enter__(self):
-        command = [os.environ["JOBS"], "--bind", "127.0.0.1:0"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        assert self.process.wait(30) == 0, "the server does not exit gracefully"
-
-
 def readme(server):
     """Runs the programs of the README."""
     path = os.path.join(os.path.dirname(__file__), "../../apps/jobs/README.md")
@@ -72,7 +61,8 @@ def readme(server):
         "typed": "hello True 0\n",
         "reports": "1\nreport of January, report of February, report of March\n",
     }
-    os.environ["PYTHONPATH"] = os.path.dirname(path)
+    # The programs import jobs_client.py, and the workers of this test tests/servers.py.
+    os.environ["PYTHONPATH"] = os.pathsep.join([os.path.dirname(path), os.environ["PYTHONPATH"]])
     workers = [subprocess.Popen(programs.pop(name)) for name in ("worker", "reporter")]
     try:
         for name, output in expected.items():

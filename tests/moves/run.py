@@ -2,7 +2,8 @@
 
 Each client increments 200 keys in turn, one increment at a time. When it has sent a third of them, most slots
 of the first instance move to the second one; after two thirds they move back. The sum of all keys must be the number
-of increments that the client was told to have succeeded, and no increment may fail.
+of increments that the client was told to have succeeded, and no increment may fail. redis-benchmark sends no request again,
+so its increments that were redirected do not count.
 
 A client has to learn of a move from `MOVED`. One for each slot and move is enough, so no more are expected than slots with
 keys have moved, except of clients that keep no table of slots (redis-cli).
@@ -48,7 +49,7 @@ LOSES = {"redis-benchmark --cluster"}
 def main():
     parser = argparse.ArgumentParser(description="Counts with cluster clients while slots move")
     parser.add_argument("--counts", type=int, default=100_000, help="increments of each client (default: 100,000)")
-    parser.add_argument("--servers", choices=SYSTEMS, nargs="+", default=list(SYSTEMS), help="default: both")
+    parser.add_argument("--servers", choices=SYSTEMS, nargs="+", default=list(SYSTEMS), help="the systems to test (default: both)")
     parser.add_argument("clients", nargs="*", help="names of clients (default: all)")
     options = parser.parse_args()
     clients = options.clients or list(CLIENTS)
