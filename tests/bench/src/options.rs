@@ -282,7 +282,15 @@ mod tests {
 
     #[test]
     fn invalid_options_are_errors() {
-        for line in ["--only ge", "--only", "--keys many", "--fast", "stray"] {
+        for line in [
+            "--only ge",
+            "--only",
+            "--keys many",
+            "--fast",
+            "stray",
+            "--disk --proxy",
+            "--users --middleware",
+        ] {
             assert!(parse(line).is_err(), "{line}");
         }
     }

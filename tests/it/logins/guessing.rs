@@ -75,7 +75,7 @@ async fn the_rest_of_a_pipeline_waits_in_its_order() {
     client.expect("+hello\r\n").await;
 }
 
-/// It would hold the queue of an actor.
+/// A login that waits in a transaction would hold the queue of an actor.
 #[thegiant::test]
 async fn a_transaction_does_not_wait_for_a_login() {
     let server = test_server();

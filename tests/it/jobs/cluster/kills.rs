@@ -15,7 +15,7 @@ use crate::support::{Postgres, Reply, eventually};
 const PRODUCERS: usize = 3;
 const WORKERS: usize = 4;
 
-/// What clients know of the jobs, by their bodies.
+/// The jobs that clients know, by their bodies.
 #[derive(Default)]
 struct Known {
     /// An instance has acknowledged that it has the job.

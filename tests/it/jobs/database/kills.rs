@@ -15,7 +15,7 @@ use crate::support::{Process, RawClient, Reply, kills, line};
 const PRODUCERS: usize = 4;
 const WORKERS: usize = 4;
 
-/// What clients know of the jobs, by their bodies.
+/// The jobs that clients know, by their bodies.
 #[derive(Default)]
 struct Known {
     /// The server has acknowledged that it has the job.
