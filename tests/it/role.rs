@@ -191,6 +191,28 @@ fn a_replica_in_front_of_an_upstream_replies_to_role_and_transactions_like_one_o
     assert_eq!(replies(&served), replies(&redis));
 }
 
+#[test]
+fn a_replica_in_front_of_an_upstream_serves_channels_like_one_of_redis() {
+    let upstream = Process::redis(&[]);
+    let address = upstream.address().to_owned();
+    let served = Served::start(move || App::new().proxy(Upstream::new(&address).start()));
+    let redis = Redis(Process::redis(&["--replica-serve-stale-data", "no"]));
+    let replies = |server: &dyn Server| {
+        server.make_replica();
+        let [mut subscriber, mut other] = [server.client(), server.client()];
+        let subscribed =
+            ["SUBSCRIBE a", "PSUBSCRIBE b*", "SSUBSCRIBE c"].map(|request| subscriber.ask(line(request)));
+        let published =
+            ["PUBLISH a x", "PUBLISH bb y", "SPUBLISH c z", "PUBSUB NUMSUB a", "PUBLISH none x", "GET a"]
+                .map(|request| other.ask(line(request)));
+        let received = subscriber.replies(3);
+        let ended = ["UNSUBSCRIBE a", "PUNSUBSCRIBE b*", "SUNSUBSCRIBE c", "GET a"]
+            .map(|request| subscriber.ask(line(request)));
+        [&subscribed[..], &published, &[received], &ended].concat()
+    };
+    assert_eq!(replies(&served), replies(&redis));
+}
+
 /// The upstream has queued it, and would run it.
 #[test]
 fn a_transaction_on_an_upstream_that_began_on_a_master_fails() {

@@ -16,7 +16,7 @@ use crate::{Error, command::Flags};
 /// | request | reply |
 /// | --- | --- |
 /// | a command with the flag `write` | `-READONLY You can't write against a read only replica.` |
-/// | a command with the flag `stale`, such as `INFO`, `CLIENT`, `SUBSCRIBE` or `PUBLISH` | as from a master |
+/// | a command with the flag `stale`, such as `INFO`, `CLIENT`, `SUBSCRIBE` or `PUBLISH` | as from a master; for channels of a proxy, that of the upstream |
 /// | a command of a [proxy](crate::App::proxy) or a [fallback](crate::App::fallback), unless Redis 8 has the command and it does not write, as `GET` | `-READONLY …` |
 /// | `MULTI`, `EXEC`, `DISCARD`, `WATCH` or `UNWATCH` of a proxy | that of the upstream; `EXEC` ends the transaction and runs nothing |
 /// | any other command, such as `PING` | `-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.` |

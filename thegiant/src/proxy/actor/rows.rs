@@ -32,10 +32,15 @@ const fn spec((name, kind): (&'static str, CommandKind)) -> Spec {
             (Flags::STALE, NO_ARGS)
         }
         CommandKind::Exec => (Flags::EXECUTES.union(Flags::STALE), NO_ARGS),
-        _ if matches!(name.as_bytes(), b"PUBLISH" | b"SPUBLISH") => (Flags::CHANNELS, CHANNEL),
-        CommandKind::Subscribe(ChannelKind::Pattern) => (Flags::PATTERNS, CHANNELS),
-        CommandKind::Subscribe(_) => (Flags::CHANNELS, CHANNELS),
-        _ => (Flags::NONE, NO_ARGS),
+        // As in Redis, a replica serves channels.
+        CommandKind::Subscribe(ChannelKind::Pattern) => (Flags::PATTERNS.union(Flags::STALE), CHANNELS),
+        CommandKind::Subscribe(_) => (Flags::CHANNELS.union(Flags::STALE), CHANNELS),
+        CommandKind::Unsubscribe(_) => (Flags::STALE, NO_ARGS),
+        _ => match name.as_bytes() {
+            b"PUBLISH" | b"SPUBLISH" => (Flags::CHANNELS.union(Flags::STALE), CHANNEL),
+            b"PUBSUB" => (Flags::STALE, NO_ARGS),
+            _ => (Flags::NONE, NO_ARGS),
+        },
     };
     let summary = "Sends the command on to the upstream.";
     let flags = flags.union(Flags::FORWARDED);
