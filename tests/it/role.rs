@@ -106,6 +106,14 @@ impl Server for Served {
     }
 }
 
+/// Starts a real server, and one of the toolkit that sends requests on to it.
+fn in_front_of_redis() -> (Process, Served) {
+    let upstream = Process::redis(&[]);
+    let address = upstream.address().to_owned();
+    let served = Served::start(move || App::new().proxy(Upstream::new(&address).start()));
+    (upstream, served)
+}
+
 /// Checks that a real server and one of the toolkit reply the same.
 fn alike<T: PartialEq + std::fmt::Debug>(replies: impl Fn(&dyn Server) -> T) {
     let redis = Redis(Process::redis(&["--replica-serve-stale-data", "no"]));
@@ -166,9 +174,7 @@ fn a_replica_refuses_writes_for_an_upstream_like_one_of_redis() {
 /// `ROLE` is about this server, and a transaction is refused command by command.
 #[test]
 fn a_replica_in_front_of_an_upstream_replies_to_role_and_transactions_like_one_of_redis() {
-    let upstream = Process::redis(&[]);
-    let address = upstream.address().to_owned();
-    let served = Served::start(move || App::new().proxy(Upstream::new(&address).start()));
+    let (_upstream, served) = in_front_of_redis();
     let redis = Redis(Process::redis(&["--replica-serve-stale-data", "no"]));
     let replies = |server: &dyn Server| {
         let mut client = server.client();
@@ -193,9 +199,7 @@ fn a_replica_in_front_of_an_upstream_replies_to_role_and_transactions_like_one_o
 
 #[test]
 fn a_replica_in_front_of_an_upstream_serves_channels_like_one_of_redis() {
-    let upstream = Process::redis(&[]);
-    let address = upstream.address().to_owned();
-    let served = Served::start(move || App::new().proxy(Upstream::new(&address).start()));
+    let (_upstream, served) = in_front_of_redis();
     let redis = Redis(Process::redis(&["--replica-serve-stale-data", "no"]));
     let replies = |server: &dyn Server| {
         server.make_replica();
@@ -216,9 +220,7 @@ fn a_replica_in_front_of_an_upstream_serves_channels_like_one_of_redis() {
 /// The upstream has queued it, and would run it.
 #[test]
 fn a_transaction_on_an_upstream_that_began_on_a_master_fails() {
-    let upstream = Process::redis(&[]);
-    let address = upstream.address().to_owned();
-    let served = Served::start(move || App::new().proxy(Upstream::new(&address).start()));
+    let (upstream, served) = in_front_of_redis();
     let mut client = served.client();
     for end in ["EXEC", "UNWATCH \n EXEC", "DISCARD \n EXEC", "MULTI \n EXEC"] {
         served.make_master();

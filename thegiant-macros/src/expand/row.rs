@@ -267,13 +267,10 @@ fn reply(command: &Command<'_>) -> TokenStream {
         }
     });
     let returned = returned(command);
-    let responders = command.params.iter().enumerate().filter(|(_, param)| param.role == Role::Responder);
-    // It borrows `out` before the key events do, whatever their order.
-    let mut responders = responders.map(|(index, param)| {
-        let value = value(index);
-        quote_spanned!(param.ty.span()=> let #value = ::thegiant::__private::responder(request, out);)
-    });
-    if let Some(responder) = responders.next() {
+    if let Some(index) = command.params.iter().position(|param| param.role == Role::Responder) {
+        let (value, span) = (value(index), command.params[index].ty.span());
+        // It borrows `out` before the key events do, whatever their order.
+        let responder = quote_spanned!(span=> let #value = ::thegiant::__private::responder(request, out););
         return quote! {
             #responder
             Self::#method(this, #(#values),*)

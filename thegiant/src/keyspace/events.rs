@@ -82,22 +82,21 @@ impl Events {
         self.0 & (BY_KEY | BY_EVENT) != 0 && self.0 & !(BY_KEY | BY_EVENT) != 0
     }
 
-    /// Returns whether a class is among the letters.
-    #[inline]
-    pub(super) fn has(self, class: EventClass) -> bool {
-        self.0 & (1 << class as u32) != 0
-    }
-
     /// Returns the classes that are published.
     pub(super) fn classes(self) -> EventClasses {
         let classes = if self.is_enabled() { self.0 & (BY_KEY - 1) } else { 0 };
         EventClasses::from_bits(classes as u16)
     }
 
+    /// Publishes an event, if its class is among the letters.
+    #[inline]
     pub(super) fn publish(self, pubsub: &PubSub, class: EventClass, event: &str, db: u16, key: &[u8]) {
-        if !self.has(class) {
-            return;
+        if self.0 & (1 << class as u32) != 0 {
+            self.publish_on_channels(pubsub, event, db, key);
         }
+    }
+
+    fn publish_on_channels(self, pubsub: &PubSub, event: &str, db: u16, key: &[u8]) {
         if self.0 & BY_KEY != 0 {
             pubsub.publish_about(key, |key| {
                 ([format!("__keyspace@{db}__:").as_bytes(), key].concat(), event.into())

@@ -317,9 +317,7 @@ impl Keyspace {
             match event {
                 KeyEvent::Key { class, event, db, key } => {
                     observers.modified(db, key, by);
-                    if published.has(class) {
-                        published.publish(&self.inner().pubsub, class, event, db, key);
-                    }
+                    published.publish(&self.inner().pubsub, class, event, db, key);
                 }
                 KeyEvent::Cleared if batch.is_split_part(request) => {}
                 KeyEvent::Cleared => observers.trackers.all_modified(&client.key_prefix()),
