@@ -55,12 +55,12 @@ pub(crate) fn pubsub(
 }
 
 /// A function that merges replies.
-type Merge = fn(Vec<Value>) -> Value;
+type MergeFn = fn(Vec<Value>) -> Value;
 
 /// Returns how the replies to a request about the number of subscribers are merged, and whether it is about shard channels,
 /// which have slots.
-fn count(request: &UpstreamRequest<'_>) -> Option<(Merge, bool)> {
-    let merges: [(&str, Merge, bool); 5] = [
+fn count(request: &UpstreamRequest<'_>) -> Option<(MergeFn, bool)> {
+    let merges: [(&str, MergeFn, bool); 5] = [
         ("PUBSUB NUMSUB", add_counts, false),
         ("PUBSUB CHANNELS", union, false),
         ("PUBSUB NUMPAT", |replies| ResponsePolicy::AggSum.merge(replies), false),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     ActorId, Actors, Batch, CommandRef, Failure, ReplyBuffer, ReplyMode, RequestWords, Resolved, WaitId,
-    data::{MAX_UNSENT, Progress},
+    data::{MAX_UNSENT, RunState},
     pool,
 };
 use crate::{
@@ -34,9 +34,9 @@ impl Batch {
         self.is_transaction = false;
         self.exclusive.clear();
         // Most batches have nothing to drop here.
-        match &mut self.progress {
-            Progress::Running { room } => *room = MAX_UNSENT,
-            other => *other = Progress::START,
+        match &mut self.run_state {
+            RunState::Running { room } => *room = MAX_UNSENT,
+            other => *other = RunState::START,
         }
         self.out.set_timed(false);
         self.out.set_mode(ReplyMode::On);
@@ -125,8 +125,8 @@ impl Batch {
     #[inline]
     pub(crate) fn runnable(&self) -> Option<Resolved<CommandRef>> {
         let request = self.requests.get(self.next)?;
-        match self.progress {
-            Progress::Running { room } if self.out.encoder().len() < room => Some(request.target),
+        match self.run_state {
+            RunState::Running { room } if self.out.encoder().len() < room => Some(request.target),
             _ => None,
         }
     }
@@ -134,7 +134,7 @@ impl Batch {
     /// Returns the command of the next request, whether the batch itself is to run or its parts.
     #[inline]
     pub(crate) fn next_target(&self) -> Option<Resolved<CommandRef>> {
-        if matches!(self.progress, Progress::Joining(_)) { self.next_of_parts() } else { self.runnable() }
+        if matches!(self.run_state, RunState::Joining(_)) { self.next_of_parts() } else { self.runnable() }
     }
 
     /// Returns the command of the next request if the replies of the parts have been sent.
@@ -194,14 +194,6 @@ impl Batch {
         len as u32
     }
 
-    /// Returns the requests that these shards run next, up to the first request for another actor.
-    pub(crate) fn upcoming_resolved(
-        &self,
-        shards: Actors,
-    ) -> impl Iterator<Item = (u32, Resolved<CommandRef>)> + Clone {
-        self.requests.of_actors(self.next, shards)
-    }
-
     /// Checks the requests that these actors run next, or only the next one.
     ///
     /// The result is about the next request. The first later one for which `check` fails is [denied](Resolved::Denied).
@@ -246,8 +238,8 @@ impl Batch {
 
     /// Returns the bytes of replies that the batch may still get before they have to be sent.
     pub(crate) fn room(&self) -> usize {
-        match &self.progress {
-            Progress::Running { room } => room.saturating_sub(self.out.encoder().len()),
+        match &self.run_state {
+            RunState::Running { room } => room.saturating_sub(self.out.encoder().len()),
             _ => 0,
         }
     }
@@ -255,8 +247,8 @@ impl Batch {
     /// Drops the requests that have not run.
     pub(crate) fn abandon_requests(&mut self) {
         self.requests.truncate(self.next);
-        if matches!(self.progress, Progress::Joining(_)) {
-            self.progress = self.running();
+        if matches!(self.run_state, RunState::Joining(_)) {
+            self.run_state = self.running();
         }
     }
 
@@ -267,11 +259,11 @@ impl Batch {
         self.mark = self.out.encoder().position();
     }
 
-    pub(super) fn running(&self) -> Progress {
+    pub(super) fn running(&self) -> RunState {
         match self.is_transaction {
-            true => Progress::Running { room: usize::MAX },
-            false if self.is_part() => Progress::Running { room: self.part.room },
-            false => Progress::START,
+            true => RunState::Running { room: usize::MAX },
+            false if self.is_part() => RunState::Running { room: self.part.room },
+            false => RunState::START,
         }
     }
 }
@@ -323,7 +315,7 @@ impl Batch {
     pub(crate) fn take_reply(&mut self, mut reply: Box<Batch>) {
         self.out.encoder_mut().append(reply.out.encoder_mut());
         reply.recycle();
-        self.progress = self.running();
+        self.run_state = self.running();
         self.end_reply();
     }
 
@@ -357,32 +349,32 @@ impl Batch {
 
     /// Returns whether the next request has run and waits for its reply.
     pub(crate) fn is_blocked(&self) -> bool {
-        matches!(self.progress, Progress::Blocked { .. })
+        matches!(self.run_state, RunState::Blocked { .. })
     }
 
     /// Returns the wait of the next request for its reply.
     pub(crate) fn wait_id(&self) -> Option<WaitId> {
-        match self.progress {
-            Progress::Blocked { wait_id, .. } => Some(wait_id),
+        match self.run_state {
+            RunState::Blocked { wait_id, .. } => Some(wait_id),
             _ => None,
         }
     }
 
     /// Sets the wait of the next request aside, so that requests before it can run again.
     pub(crate) fn take_wait(&mut self) -> Option<(WaitId, bool)> {
-        let Progress::Blocked { wait_id, may_block } = self.progress else { return None };
-        self.progress = self.running();
+        let RunState::Blocked { wait_id, may_block } = self.run_state else { return None };
+        self.run_state = self.running();
         Some((wait_id, may_block))
     }
 
     /// Makes the next request wait again.
     pub(crate) fn wait_again(&mut self, (wait_id, may_block): (WaitId, bool)) {
-        self.progress = Progress::Blocked { wait_id, may_block };
+        self.run_state = RunState::Blocked { wait_id, may_block };
     }
 
     /// Returns whether the next request waits for its reply, and its command has the flag `blocking`.
     pub(crate) fn may_block(&self) -> bool {
-        matches!(self.progress, Progress::Blocked { may_block: true, .. })
+        matches!(self.run_state, RunState::Blocked { may_block: true, .. })
     }
 
     /// Handles a reply with special properties: an error, a later reply, a streaming reply, or one that the
@@ -397,7 +389,7 @@ impl Batch {
         if let Some(wait_id) = deferred {
             // The wait for the reply is not part of the handler's time.
             self.stats.stop();
-            self.progress = Progress::Blocked { wait_id, may_block: may_block() };
+            self.run_state = RunState::Blocked { wait_id, may_block: may_block() };
             return false;
         }
         let reply = self.out.take_kept(self.mark);
@@ -445,8 +437,8 @@ impl Batch {
 
     /// Ends the streaming reply.
     pub(super) fn end_streaming(&mut self) {
-        if matches!(self.progress, Progress::Streaming(_)) {
-            self.progress = self.running();
+        if matches!(self.run_state, RunState::Streaming(_)) {
+            self.run_state = self.running();
         }
     }
 }

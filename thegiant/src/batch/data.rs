@@ -21,7 +21,7 @@ pub(crate) struct Batch {
     pub(super) mark: BufferPosition,
     /// The replies.
     pub(crate) out: ReplyBuffer,
-    pub(super) progress: Progress,
+    pub(super) run_state: RunState,
     /// The batch is a transaction. Its replies form one array.
     pub(super) is_transaction: bool,
     /// The time of each request is measured.
@@ -50,7 +50,7 @@ pub(super) struct PartRecord {
 }
 
 /// Says whether the next request can run.
-pub(super) enum Progress {
+pub(super) enum RunState {
     /// Can run, while the replies have fewer bytes than this.
     Running { room: usize },
     /// Has run, and waits for its reply. `may_block`: its command has the flag `blocking`.
@@ -82,7 +82,7 @@ impl Default for Batch {
             prefixed: 0,
             mark: BufferPosition::default(),
             out: ReplyBuffer::default(),
-            progress: Progress::START,
+            run_state: RunState::START,
             is_transaction: false,
             is_timed: false,
             observed: None,
@@ -93,8 +93,8 @@ impl Default for Batch {
     }
 }
 
-impl Progress {
-    pub(super) const START: Progress = Progress::Running { room: MAX_UNSENT };
+impl RunState {
+    pub(super) const START: RunState = RunState::Running { room: MAX_UNSENT };
 }
 
 /// The parts of a batch, and the order of their replies.

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 
 use super::{
     Actors, Batch, CommandRef, Join, Merge, Resolved,
-    data::{Part, Progress, SplitRequest},
+    data::{Part, RunState, SplitRequest},
     requests::RequestEntry,
 };
 use crate::resp::{BufferPosition, Encoder, Error, Protocol, Value};
@@ -242,6 +242,7 @@ const CURSOR_TOO_LARGE: Error =
 /// The parts of a batch.
 impl Batch {
     /// Returns an empty part of this batch for a shard. The batch has `max` parts at most.
+    #[inline(never)]
     fn new_part(&self, shard: u16, max: usize) -> Box<Batch> {
         let mut part = Batch::new();
         part.part.shard = shard;
@@ -249,7 +250,7 @@ impl Batch {
         part.out.encoder_mut().set_key_prefix(self.out.encoder().key_prefix());
         part.out.set_separate(true);
         part.part.room = (self.room() / max).max(MIN_ROOM);
-        part.progress = part.running();
+        part.run_state = part.running();
         part.is_timed = self.is_timed;
         if self.is_observed() {
             part.observe(false);
@@ -279,13 +280,13 @@ impl Batch {
 
     /// Leaves the next requests to the parts of `join`.
     pub(crate) fn begin_join(&mut self, join: Join) {
-        self.progress = Progress::Joining(Box::new(join));
+        self.run_state = RunState::Joining(Box::new(join));
     }
 
     /// Returns the parts of the batch, if it has any.
     pub(crate) fn join(&mut self) -> Option<&mut Join> {
-        match &mut self.progress {
-            Progress::Joining(join) => Some(join),
+        match &mut self.run_state {
+            RunState::Joining(join) => Some(join),
             _ => None,
         }
     }
@@ -293,9 +294,9 @@ impl Batch {
     /// Moves the replies of the parts that are back, if the batch has parts, to this batch, in the order of the requests.
     pub(crate) fn join_replies(&mut self) {
         let running = self.running();
-        let mut join = match mem::replace(&mut self.progress, running) {
-            Progress::Joining(join) => join,
-            progress => return self.progress = progress,
+        let mut join = match mem::replace(&mut self.run_state, running) {
+            RunState::Joining(join) => join,
+            run_state => return self.run_state = run_state,
         };
         // The parts have measured the times.
         self.stop_timing();
@@ -309,7 +310,7 @@ impl Batch {
             join.recycle();
             self.requests.own_words();
         } else {
-            self.progress = Progress::Joining(join);
+            self.run_state = RunState::Joining(join);
         }
     }
 }

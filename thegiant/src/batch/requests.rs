@@ -11,9 +11,9 @@ use crate::resp::{Encoder, Span};
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
     /// The words of the requests, if no other batch has requests with them.
-    pub(crate) own: Words,
+    pub(crate) own: WordBuffer,
     /// The words of the requests, if parts of a batch share them with the batch.
-    shared: Option<Arc<Words>>,
+    shared: Option<Arc<WordBuffer>>,
     /// A large bulk string that is still being read.
     pub(crate) partial_bulk: Option<Box<PartialBulk>>,
     list: Vec<RequestEntry>,
@@ -23,7 +23,7 @@ pub(crate) struct Requests {
 
 /// The words of requests, and the bytes of these words.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Words {
+pub(crate) struct WordBuffer {
     /// The bytes of the requests, without the large bulk strings.
     pub(crate) input: Vec<u8>,
     /// The words of all requests, in order. Behind them may be those of the [parts](super::Join) of split requests.
@@ -52,10 +52,10 @@ pub(super) struct RequestEntry {
 #[derive(Clone, Copy)]
 pub(crate) struct RequestWords<'a> {
     spans: &'a [Span],
-    words: &'a Words,
+    words: &'a WordBuffer,
 }
 
-impl Words {
+impl WordBuffer {
     /// Adds a large bulk string. Returns its index.
     pub(crate) fn push_large(&mut self, bytes: Bytes) -> usize {
         self.large_len += bytes.len();
@@ -79,12 +79,12 @@ impl Words {
 impl Requests {
     /// Returns the words of the requests.
     #[inline]
-    fn all_words(&self) -> &Words {
+    fn all_words(&self) -> &WordBuffer {
         self.shared.as_deref().unwrap_or(&self.own)
     }
 
     /// Makes the words of the requests its own, after the other batches that have shared them have been recycled.
-    pub(super) fn own_words(&mut self) -> &mut Words {
+    pub(super) fn own_words(&mut self) -> &mut WordBuffer {
         if let Some(shared) = self.shared.take() {
             self.own = Arc::unwrap_or_clone(shared);
         }
@@ -92,13 +92,13 @@ impl Requests {
     }
 
     /// Shares its words with other batches.
-    pub(super) fn share_words(&mut self) -> Arc<Words> {
+    pub(super) fn share_words(&mut self) -> Arc<WordBuffer> {
         let own = &mut self.own;
         Arc::clone(self.shared.get_or_insert_with(|| Arc::new(mem::take(own))))
     }
 
     /// Uses the words of another batch, from which it has requests.
-    pub(super) fn use_words(&mut self, words: Arc<Words>) {
+    pub(super) fn use_words(&mut self, words: Arc<WordBuffer>) {
         self.shared = Some(words);
     }
 
@@ -266,10 +266,10 @@ impl Requests {
         if start == own.input.len() && complete == own.spans.len() && self.partial_bulk.is_none() {
             return None;
         }
-        let mut rest = Words {
+        let mut rest = WordBuffer {
             input: own.input.split_off(start),
             spans: own.spans.split_off(complete),
-            ..Words::default()
+            ..WordBuffer::default()
         };
         let is_large = |span: &&Span| matches!(span, Span::Large(_));
         let kept_large = own.large.len() - rest.spans.iter().filter(is_large).count();

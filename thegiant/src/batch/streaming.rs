@@ -6,13 +6,13 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-use super::{Batch, Streamed, StreamingReply, data::Progress, pool};
+use super::{Batch, Streamed, StreamingReply, data::RunState, pool};
 use crate::{Error, resp::Encoder};
 
 impl Batch {
     /// Returns whether the reply to the last request is not complete yet.
     pub(crate) fn is_streaming(&self) -> bool {
-        matches!(self.progress, Progress::Streaming(_))
+        matches!(self.run_state, RunState::Streaming(_))
     }
 
     /// Keeps the rest of the reply for later.
@@ -23,7 +23,7 @@ impl Batch {
         if self.is_transaction() || self.is_part() {
             return self.write_whole(streaming);
         }
-        self.progress = Progress::Streaming(streaming);
+        self.run_state = RunState::Streaming(streaming);
     }
 
     fn write_whole(&mut self, mut streaming: Box<dyn StreamingReply>) {
@@ -46,7 +46,7 @@ impl Batch {
     ///
     /// Returns whether the reply is complete. `Pending` may also leave bytes to send.
     pub(crate) fn poll_streaming(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        let Progress::Streaming(streaming) = &mut self.progress else { return Poll::Ready(Ok(true)) };
+        let RunState::Streaming(streaming) = &mut self.run_state else { return Poll::Ready(Ok(true)) };
         match ready!(poll(&mut **streaming, self.out.encoder_mut(), pool::MAX_KEPT_BYTES, cx)) {
             Streamed::More => return Poll::Ready(Ok(false)),
             Streamed::Done => {}

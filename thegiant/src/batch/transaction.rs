@@ -1,6 +1,6 @@
 //! A batch that is a transaction, and its exclusive access to actors.
 
-use super::{ActorId, Actors, Batch, Exclusive, data::Progress};
+use super::{ActorId, Actors, Batch, Exclusive, data::RunState};
 use crate::resp::{BufferPosition, Protocol};
 
 impl Batch {
@@ -9,12 +9,12 @@ impl Batch {
     /// If it is for several shards, it needs exclusive access to all of them before it runs.
     pub(crate) fn begin_transaction(&mut self, protocol: Protocol, mut shards: Vec<ActorId>) {
         self.is_transaction = true;
-        self.progress = self.running();
+        self.run_state = self.running();
         if !shards.is_empty() {
             // All transactions take their shards in ascending order, so that no two wait for each other.
             shards.sort_unstable_by(|one, other| other.cmp(one));
             self.exclusive.is_atomic = true;
-            self.progress = Progress::Acquiring(shards);
+            self.run_state = RunState::Acquiring(shards);
         }
         let out = self.out.encoder_mut();
         out.set_protocol(protocol);
@@ -26,7 +26,7 @@ impl Batch {
     pub(crate) fn abandon_transaction(&mut self) {
         self.requests.truncate(0);
         self.next = 0;
-        self.progress = self.running();
+        self.run_state = self.running();
         self.out.rewind(BufferPosition::default());
         self.clear_replies();
         self.stats.clear();
@@ -54,8 +54,8 @@ impl Batch {
 
     /// Returns the next shard to which the transaction needs exclusive access.
     pub(crate) fn next_wanted(&self) -> Option<ActorId> {
-        match &self.progress {
-            Progress::Acquiring(shards) => shards.last().copied(),
+        match &self.run_state {
+            RunState::Acquiring(shards) => shards.last().copied(),
             _ => None,
         }
     }
@@ -65,11 +65,11 @@ impl Batch {
     /// Returns whether the transaction can run now.
     pub(crate) fn acquire(&mut self, actor_id: ActorId, exclusive: Exclusive) -> bool {
         self.exclusive.add(actor_id, exclusive);
-        let Progress::Acquiring(shards) = &mut self.progress else { return true };
+        let RunState::Acquiring(shards) = &mut self.run_state else { return true };
         shards.retain(|wanted| *wanted != actor_id);
         let can_run = shards.is_empty();
         if can_run {
-            self.progress = self.running();
+            self.run_state = self.running();
         }
         can_run
     }

@@ -40,12 +40,12 @@ pub(super) enum Login {
         _turn: DelayedLogin,
     },
     /// The actor of the application decides.
-    Asking(Pin<Box<dyn Future<Output = Decision>>>),
-    Decided(Decision),
+    Asking(Pin<Box<dyn Future<Output = LoginOutcome>>>),
+    Decided(LoginOutcome),
 }
 
 /// The outcome of a login.
-pub(super) enum Decision {
+pub(super) enum LoginOutcome {
     /// The client is the user of the server with this name. The identity may set the key prefix.
     Local(Arc<[u8]>, Option<Bytes>),
     /// The client is a user of its own.
@@ -56,7 +56,7 @@ pub(super) enum Decision {
     Failed(Error),
 }
 
-const CANNOT_WAIT: Login = Login::Decided(Decision::Failed(Error::from_static(
+const CANNOT_WAIT: Login = Login::Decided(LoginOutcome::Failed(Error::from_static(
     "ERR this login has to wait, which it cannot do in a transaction or behind another login: send AUTH alone",
 )));
 
@@ -105,23 +105,23 @@ impl ConnectionState {
         };
         self.client.set(ClientFlag::Paused, false);
         match decision {
-            Decision::Local(user, prefix) => {
+            LoginOutcome::Local(user, prefix) => {
                 let prefix = self.key_prefix_of(&user, prefix)?;
                 self.set_user(Some(user), prefix);
                 self.client.detach::<User>();
             }
-            Decision::Own(user, prefix) => {
+            LoginOutcome::Own(user, prefix) => {
                 let prefix = self.key_prefix_of(&user.name, prefix)?;
                 let name = Arc::from(&*user.name);
                 self.client.attach::<User>(*user);
                 self.set_user(Some(name), prefix);
             }
-            Decision::Refused(error) => {
+            LoginOutcome::Refused(error) => {
                 self.server.acl.add_failed_login(self.client.addr());
                 self.log_refusal(LogReason::Auth, request.name(), name);
                 return Err(error);
             }
-            Decision::Failed(error) => return Err(error),
+            LoginOutcome::Failed(error) => return Err(error),
         }
         self.set_authenticated(true);
         Ok(())
@@ -157,16 +157,16 @@ impl ConnectionState {
     /// Compares the password, or asks the actor of the application.
     fn check_password(&self, name: &[u8], password: &[u8], can_wait: bool) -> Login {
         match self.server.acl.authenticate(name, password) {
-            LocalLogin::Accepted(user) => Login::Decided(Decision::Local(user, None)),
+            LocalLogin::Accepted(user) => Login::Decided(LoginOutcome::Local(user, None)),
             LocalLogin::Unknown => self.ask(name, password, can_wait),
-            LocalLogin::Refused => Login::Decided(Decision::Refused(Error::WRONG_PASSWORD)),
+            LocalLogin::Refused => Login::Decided(LoginOutcome::Refused(Error::WRONG_PASSWORD)),
         }
     }
 
     /// Asks the actor of the application, if there is one.
     fn ask(&self, name: &[u8], password: &[u8], can_wait: bool) -> Login {
         let (Some(authenticator), Ok(user)) = (&self.server.authenticator, std::str::from_utf8(name)) else {
-            return Login::Decided(Decision::Refused(Error::WRONG_PASSWORD));
+            return Login::Decided(LoginOutcome::Refused(Error::WRONG_PASSWORD));
         };
         if !can_wait {
             return CANNOT_WAIT;
@@ -177,36 +177,36 @@ impl ConnectionState {
         Login::Asking(Box::pin(async move {
             match timeout(limit, answer).await {
                 Ok(answer) => decide(answer, &acl),
-                Err(_) => Decision::Failed(TIMED_OUT),
+                Err(_) => LoginOutcome::Failed(TIMED_OUT),
             }
         }))
     }
 }
 
 /// Returns the decision for an answer of the actor.
-fn decide(answer: Result<Result<Identity, Error>, MailboxError>, acl: &AccessControl) -> Decision {
+fn decide(answer: Result<Result<Identity, Error>, MailboxError>, acl: &AccessControl) -> LoginOutcome {
     let identity = match answer {
         Ok(Ok(identity)) => identity,
-        Ok(Err(error)) if error.is_internal() => return Decision::Failed(error),
-        Ok(Err(error)) => return Decision::Refused(error),
+        Ok(Err(error)) if error.is_internal() => return LoginOutcome::Failed(error),
+        Ok(Err(error)) => return LoginOutcome::Refused(error),
         Err(error) => return failed(format!("the actor that authenticates has ended: {error}")),
     };
     let Identity { name, rules, key_prefix } = identity;
     let Some(rules) = rules else {
         return match acl.user(name.as_bytes()) {
-            Some(user) if user.is_on => Decision::Local(name.into_bytes().into(), key_prefix),
-            Some(_) => Decision::Refused(Error::WRONG_PASSWORD),
+            Some(user) if user.is_on => LoginOutcome::Local(name.into_bytes().into(), key_prefix),
+            Some(_) => LoginOutcome::Refused(Error::WRONG_PASSWORD),
             None => failed(format!("the identity names the user `{name}`, which does not exist")),
         };
     };
     match acl.own_user(&name, &rules) {
-        Ok(user) => Decision::Own(Box::new(user), key_prefix),
+        Ok(user) => LoginOutcome::Own(Box::new(user), key_prefix),
         Err(mistake) => failed(format!("the identity `{name}` has a mistake: {mistake}")),
     }
 }
 
-fn failed(reason: String) -> Decision {
-    Decision::Failed(Error::internal(reason))
+fn failed(reason: String) -> LoginOutcome {
+    LoginOutcome::Failed(Error::internal(reason))
 }
 
 impl Connection {
@@ -219,7 +219,7 @@ impl Connection {
         }
         let Some(login) = &mut self.state.login else { return Ok(Stage::Running(batch).into()) };
         if self.client.close_request() == CloseRequest::Graceful {
-            **login = Login::Decided(Decision::Failed(SHUTTING_DOWN));
+            **login = Login::Decided(LoginOutcome::Failed(SHUTTING_DOWN));
         }
         if login.poll(cx).is_ready() {
             return Ok(Stage::Running(batch).into());

@@ -1,6 +1,6 @@
 //! Cuts a batch into parts, one for each shard that runs some of its next requests.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use super::{
     ClientBatch, Routes,
@@ -27,10 +27,10 @@ impl Routes {
     fn send_parts(&self, shards: Shards, batch: ClientBatch, actor_id: ActorId) {
         let (client, mut whole) = batch.into_parts();
         if whole.join().is_none() {
-            match self.count_for_several(shards, &whole) {
-                0 => return self.queue(actor_id).push(ClientBatch::new(client, whole)),
-                count => self.cut(shards, &mut whole, count),
+            if !self.are_for_several(shards, &whole) {
+                return self.queue(actor_id).push(ClientBatch::new(client, whole));
             }
+            self.cut(shards, &mut whole);
         }
         let mut parts = whole.join().map(Join::take_ready).unwrap_or_default();
         for part in &mut parts {
@@ -45,42 +45,47 @@ impl Routes {
         }
     }
 
-    /// Returns the number of next requests that can run at the same time, because none of them blocks the client or
-    /// streams its reply. Returns 0 if one shard runs all of them.
-    fn count_for_several(&self, shards: Shards, batch: &Batch) -> u32 {
-        // The requests of a transaction run one after the other, and so do those between whose replies pushes may come.
-        let max = if batch.is_transaction() || batch.runs_one_by_one() { 1 } else { usize::MAX };
-        let (mut count, mut first, mut are_for_several) = (0, None, false);
-        for (_, resolved) in batch.upcoming_resolved(shards.actors()).take(max) {
+    /// Returns whether several shards run the next requests that can run at the same time.
+    fn are_for_several(&self, shards: Shards, batch: &Batch) -> bool {
+        let mut first = None;
+        candidates(batch).map_while(|request| self.concurrent(shards, batch, request)).any(|resolved| {
             match resolved {
-                Resolved::Command(target) if self.runs_alone(target) => break,
-                Resolved::Command(target) => {
-                    are_for_several |= *first.get_or_insert(target.actor_id) != target.actor_id;
-                }
-                _ => are_for_several = true,
+                Resolved::Command(target) => *first.get_or_insert(target.actor_id) != target.actor_id,
+                _ => true,
             }
-            count += 1;
-        }
-        if are_for_several { count } else { 0 }
+        })
     }
 
+    /// Returns the command of a request if these shards can run it at the same time as other requests.
+    #[inline]
+    fn concurrent(&self, shards: Shards, batch: &Batch, request: u32) -> Option<Resolved<CommandRef>> {
+        let resolved = batch.requests.target(request)?;
+        let target = resolved.target().filter(|target| shards.actors().has(target.actor_id))?;
+        let is_alone = matches!(resolved, Resolved::Command(_)) && self.runs_alone(target);
+        (!is_alone).then_some(resolved)
+    }
+
+    /// Returns whether a command blocks its client, or may stream its reply.
     fn runs_alone(&self, target: CommandRef) -> bool {
         let spec = self.command(target.command);
         spec.flags.contains(Flags::BLOCKING) || spec.may_stream
     }
 
-    /// Divides this many next requests of a batch into parts, one for each shard.
-    fn cut(&self, shards: Shards, batch: &mut Batch, count: u32) {
+    /// Divides the next requests of a batch that can run at the same time into parts, one for each shard.
+    fn cut(&self, shards: Shards, batch: &mut Batch) {
         let mut join = Join::new(shards.actors());
-        let first = batch.next_request();
-        for request in first..first + count {
-            match batch.requests.target(request) {
-                Some(Resolved::Split(target)) => self.split(shards, batch, request, target, &mut join),
-                Some(Resolved::Command(target)) => join.add(batch, request, target),
+        let Range { start: mut next, end } = candidates(batch);
+        while next < end
+            && let Some(resolved) = self.concurrent(shards, batch, next)
+        {
+            match resolved {
+                Resolved::Split(target) => self.split(shards, batch, next, target, &mut join),
+                Resolved::Command(target) => join.add(batch, next, target),
                 _ => {}
             }
+            next += 1;
         }
-        join.share_words(batch, first + count);
+        join.share_words(batch, next);
         batch.begin_join(join);
     }
 
@@ -120,4 +125,12 @@ impl Routes {
             }
         }
     }
+}
+
+/// Returns the requests of which some can run at the same time: all that have not run, or only the next one.
+fn candidates(batch: &Batch) -> Range<u32> {
+    let next = batch.next_request();
+    // The requests of a transaction run one after the other, and so do those between whose replies pushes may come.
+    let is_one_by_one = batch.is_transaction() || batch.runs_one_by_one();
+    next..if is_one_by_one { next + 1 } else { batch.requests.len() as u32 }
 }

@@ -9,7 +9,7 @@ use crate::{
     command::Spec,
     dispatch::ClientBatch,
     proxy::{
-        conn::{BatchRun, CallError, InFlight, InFlightId, PoolKey, Requester, SplitRequest},
+        conn::{BatchRun, CallError, InFlight, InFlightId, PoolKey, Requester, SplitRun},
         routing::{Readiness, Redirect, Split},
         wire::{CommandKind, Words, kind_of_words},
     },
@@ -143,7 +143,7 @@ impl ProxyState {
         if parts.is_empty() {
             self.in_flight.completed.push_back(id);
         }
-        self.in_flight.insert(id, InFlight::Split(Box::new(SplitRequest::new(requester, parts, merge))));
+        self.in_flight.insert(id, InFlight::Split(Box::new(SplitRun::new(requester, parts, merge))));
         for ((server, is_plain), position) in servers.into_iter().zip(plain).zip(0..) {
             if is_plain {
                 self.send_or_fail(id, position, Redirect { server, asking: false }, key, number);
@@ -173,7 +173,7 @@ impl ProxyState {
         self.pool.flush();
     }
 
-    fn complete_split(&mut self, split: SplitRequest) {
+    fn complete_split(&mut self, split: SplitRun) {
         match split.merge() {
             (Requester::Batch(mut batch, actor_id), reply) => {
                 self.answer(&mut batch, &reply);

@@ -66,7 +66,7 @@ pub(super) struct Waiting {
 pub(super) type Call = (Vec<Bytes>, oneshot::Sender<CallResult>);
 
 /// Starts the task that keeps the connection with this index open; see [`Pool::new`].
-pub(super) type KeepUp = fn(Weak<RefCell<ProxyState>>, usize, bool);
+pub(super) type KeepUpFn = fn(Weak<RefCell<ProxyState>>, usize, bool);
 
 impl ProxyState {
     pub(super) fn new(
@@ -74,7 +74,7 @@ impl ProxyState {
         router: Option<Box<dyn Router>>,
         prefix: Option<Prefix>,
         on_loss: OnLoss,
-        keep_up: KeepUp,
+        keep_up: KeepUpFn,
     ) -> Rc<RefCell<Self>> {
         Rc::new_cyclic(|me| {
             let proxy = Weak::clone(me);

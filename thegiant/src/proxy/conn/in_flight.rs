@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::{
     CallError, OnLoss, PoolKey,
-    runs::{BatchRun, CallResult, MAX_RETRIES, Requester, SpareLists, SplitRequest, parsed},
+    runs::{BatchRun, CallResult, MAX_RETRIES, Requester, SpareLists, SplitRun, parsed},
 };
 use crate::{
     Client,
@@ -23,7 +23,7 @@ pub(crate) enum InFlight {
     /// Consecutive requests of a batch.
     Batch(BatchRun),
     /// The parts of a split request.
-    Split(Box<SplitRequest>),
+    Split(Box<SplitRun>),
     /// A command of the application.
     Call(ApplicationCall),
     /// The `COMMAND` request of the proxy itself, and its reply so far.

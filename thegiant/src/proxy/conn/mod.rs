@@ -9,7 +9,7 @@
 //!   replies
 //! - `dedicated`: a connection that one client has to itself; `open_link`: reads and writes it; `dedicated_request`: its
 //!   requests; `session`: what its upstream keeps for the client;
-//!   `reply_map`: maps the replies to rewritten requests; `listener`: a connection over which another upstream publishes
+//!   `reply_map`: maps the replies to rewritten requests; `message_connection`: one over which another upstream publishes
 //!   messages for the client
 
 mod call_error;
@@ -18,7 +18,7 @@ mod dedicated_request;
 mod dial;
 mod follow;
 mod in_flight;
-mod listener;
+mod message_connection;
 mod multiplexed;
 mod on_loss;
 mod open_link;
@@ -36,11 +36,11 @@ pub(crate) use dedicated_request::{DedicatedRequest, DedicatedRequester, Dedicat
 pub(crate) use dial::{Dialled, PoolKey, dial};
 pub(crate) use follow::{FeedEvent, follow};
 pub(crate) use in_flight::{ApplicationCall, InFlight, InFlightId, InFlightTable, Retry, RetryReason};
-pub(crate) use listener::Listener;
+pub(crate) use message_connection::MessageConnection;
 pub(crate) use multiplexed::{MultiplexedConnection, Silence};
 pub(crate) use on_loss::OnLoss;
 pub(crate) use reply_map::{ReplyMap, mapped};
-pub(crate) use runs::{BatchRun, CallResult, MAX_RETRIES, Merge, Requester, SplitRequest};
+pub(crate) use runs::{BatchRun, CallResult, MAX_RETRIES, MergeFn, Requester, SplitRun};
 pub(crate) use session::Session;
 pub(crate) use stats::{AllUpstreamStats, UpstreamStats};
 pub use upstream::Upstream;

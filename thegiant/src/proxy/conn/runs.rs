@@ -12,7 +12,7 @@ use crate::{Error, Value, batch::ActorId, dispatch::ClientBatch, proxy::guarded:
 pub(crate) type CallResult = Result<Value, CallError>;
 
 /// The function that merges the replies of a split request.
-pub(crate) type Merge = Box<dyn FnOnce(Vec<Value>) -> Value>;
+pub(crate) type MergeFn = Box<dyn FnOnce(Vec<Value>) -> Value>;
 
 /// Consecutive requests of a batch. Their replies are appended to the batch in the order of the requests.
 pub(crate) struct BatchRun {
@@ -40,14 +40,14 @@ struct EarlyReply {
     is_complete: bool,
 }
 
-/// A request that was split into parts for several upstreams.
-pub(crate) struct SplitRequest {
+/// The parts of one request, which were sent to several upstreams.
+pub(crate) struct SplitRun {
     pub(crate) requester: Requester,
     pub(super) parts: Vec<Vec<Bytes>>,
     replies: Vec<Vec<u8>>,
     /// Number of parts without a complete reply.
     missing: usize,
-    merge: Merge,
+    merge: MergeFn,
     meter: ReplyMeter,
     pub(super) retries_left: u32,
 }
@@ -152,12 +152,12 @@ impl BatchRun {
     }
 }
 
-impl SplitRequest {
-    pub(crate) fn new(requester: Requester, parts: Vec<Vec<Bytes>>, merge: Merge) -> Self {
+impl SplitRun {
+    pub(crate) fn new(requester: Requester, parts: Vec<Vec<Bytes>>, merge: MergeFn) -> Self {
         let missing = parts.len();
         let replies = vec![Vec::new(); missing];
         let (meter, retries_left) = (ReplyMeter::default(), MAX_RETRIES * missing as u32);
-        SplitRequest { requester, parts, replies, missing, merge, meter, retries_left }
+        SplitRun { requester, parts, replies, missing, merge, meter, retries_left }
     }
 
     /// Appends bytes of the reply to a part of the request.

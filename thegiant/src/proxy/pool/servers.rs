@@ -10,7 +10,7 @@ use crate::proxy::conn::{AllUpstreamStats, PoolKey, Upstream, UpstreamStats};
 ///
 /// Each server has a number. The servers that were passed at the start are numbered from 0, in their order.
 pub struct Servers {
-    list: Vec<Server>,
+    list: Vec<UpstreamServer>,
     /// The settings of the servers that the router adds.
     template: Upstream,
     stats: AllUpstreamStats,
@@ -19,7 +19,7 @@ pub struct Servers {
 }
 
 /// One upstream of the list.
-pub(crate) struct Server {
+pub(crate) struct UpstreamServer {
     pub(crate) upstream: Rc<Upstream>,
     pub(crate) stats: Arc<UpstreamStats>,
     /// The index of the first multiplexed connection of each connection pool.
@@ -69,7 +69,7 @@ impl Servers {
             Membership::Vacant => Arc::default(),
             _ => self.stats.add(&upstream.address),
         };
-        self.list.push(Server {
+        self.list.push(UpstreamServer {
             upstream: Rc::new(upstream),
             stats,
             pools: Vec::new(),
@@ -107,7 +107,7 @@ impl Servers {
     /// the password. So the address must come from a source that the application trusts. The text of an error reply
     /// is not one: a client's script chooses it.
     pub fn find_or_add(&mut self, address: &str) -> usize {
-        let has_address = |server: &Server| server.is_member() && server.upstream.address == address;
+        let has_address = |server: &UpstreamServer| server.is_member() && server.upstream.address == address;
         if let Some(known) = self.list.iter().position(has_address) {
             return known;
         }
@@ -155,7 +155,7 @@ impl Servers {
 
     /// Returns whether a server has this number and is not forgotten.
     pub(crate) fn has(&self, server: usize) -> bool {
-        self.list.get(server).is_some_and(Server::is_member)
+        self.list.get(server).is_some_and(UpstreamServer::is_member)
     }
 
     /// Returns the numbers of the removed servers whose connections may still be open.
@@ -164,11 +164,11 @@ impl Servers {
         (0..self.list.len()).filter(is_leaving).collect()
     }
 
-    pub(crate) fn get(&self, server: usize) -> &Server {
+    pub(crate) fn get(&self, server: usize) -> &UpstreamServer {
         &self.list[server]
     }
 
-    pub(crate) fn get_mut(&mut self, server: usize) -> &mut Server {
+    pub(crate) fn get_mut(&mut self, server: usize) -> &mut UpstreamServer {
         &mut self.list[server]
     }
 
@@ -195,7 +195,7 @@ impl Drop for Servers {
     }
 }
 
-impl Server {
+impl UpstreamServer {
     /// Returns whether the server may be busy with a slow command. Then a handshake without a reply does not mean that
     /// it is down.
     pub(crate) fn may_be_busy(&self) -> bool {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::{Value, proxy::conn::Merge};
+use crate::{Value, proxy::conn::MergeFn};
 
 /// Several requests in place of one, and a function that merges their replies.
 ///
@@ -18,7 +18,7 @@ use crate::{Value, proxy::conn::Merge};
 /// ```
 pub struct Split {
     pub(crate) parts: Vec<(usize, Vec<Bytes>)>,
-    pub(crate) merge: Merge,
+    pub(crate) merge: MergeFn,
 }
 
 impl Split {
