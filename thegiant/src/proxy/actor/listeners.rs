@@ -13,7 +13,7 @@ use super::{binding::Target, opening::open, state::ProxyState};
 use crate::{
     Value,
     proxy::{
-        conn::{MessageConnection, PoolKey, Session},
+        conn::{ChannelListener, PoolKey, Session},
         wire::LossReason,
     },
     resp::Encoder,
@@ -24,7 +24,7 @@ use crate::{
 pub(super) struct Listeners {
     /// Names with this prefix are subscribed at all publishers. Without a prefix, no name is.
     prefix: Option<&'static str>,
-    list: Vec<(Target, MessageConnection)>,
+    list: Vec<(Target, ChannelListener)>,
     /// A request waits until all listeners have confirmed it.
     is_awaited: bool,
     /// The reason for which the client cannot listen.
@@ -72,7 +72,7 @@ impl Listeners {
             }
             let upstream = Rc::clone(&state.pool.servers.get(*number).upstream);
             let opening = Box::pin(open(Weak::clone(proxy), *number, key));
-            let mut listener = MessageConnection::new(opening, upstream.max_reply_len);
+            let mut listener = ChannelListener::new(opening, upstream.max_reply_len);
             for (command, names) in session.subscriptions_to_channels() {
                 let names = names.filter(|name| name.starts_with(prefix.as_bytes()));
                 let words: Vec<&[u8]> =

@@ -9,16 +9,16 @@
 //!   replies
 //! - `dedicated`: a connection that one client has to itself; `open_link`: reads and writes it; `dedicated_request`: its
 //!   requests; `session`: what its upstream keeps for the client;
-//!   `reply_map`: maps the replies to rewritten requests; `message_connection`: one over which another upstream publishes
+//!   `reply_map`: maps the replies to rewritten requests; `channel_listener`: a connection over which another upstream publishes
 //!   messages for the client
 
 mod call_error;
+mod channel_listener;
 mod dedicated;
 mod dedicated_request;
 mod dial;
 mod follow;
 mod in_flight;
-mod message_connection;
 mod multiplexed;
 mod on_loss;
 mod open_link;
@@ -31,12 +31,12 @@ mod stats;
 mod upstream;
 
 pub use call_error::CallError;
+pub(crate) use channel_listener::ChannelListener;
 pub(crate) use dedicated::{DedicatedConnection, DedicatedEvent};
 pub(crate) use dedicated_request::{DedicatedRequest, DedicatedRequester, DedicatedTarget, PendingRequest};
 pub(crate) use dial::{Dialled, PoolKey, dial};
 pub(crate) use follow::{FeedEvent, follow};
 pub(crate) use in_flight::{ApplicationCall, InFlight, InFlightId, InFlightTable, Retry, RetryReason};
-pub(crate) use message_connection::MessageConnection;
 pub(crate) use multiplexed::{MultiplexedConnection, Silence};
 pub(crate) use on_loss::OnLoss;
 pub(crate) use reply_map::{ReplyMap, mapped};

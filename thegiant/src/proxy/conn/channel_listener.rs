@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A connection to an upstream at which a client has subscribed, besides that of its dedicated connection.
-pub(crate) struct MessageConnection {
+pub(crate) struct ChannelListener {
     link: Link,
     /// The requests, which wait until the connection is open.
     out: Encoder,
@@ -42,9 +42,9 @@ const MARK: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 /// The replies to `MARK`, the second in RESP2 while there is a subscription.
 const CONFIRMED: [&[u8]; 2] = [b"+PONG\r\n", b"*2\r\n$4\r\npong\r\n$0\r\n\r\n"];
 
-impl MessageConnection {
+impl ChannelListener {
     pub(crate) fn new(opening: Opening, max_reply_len: usize) -> Self {
-        MessageConnection {
+        ChannelListener {
             link: Link::Opening(opening),
             out: Encoder::default(),
             sent: 0,
