@@ -81,14 +81,18 @@ impl ConnectionBuilder {
         self
     }
 
-    /// Sets the time after which a connection is closed on which replies are due and no byte has come. The default is 30
-    /// seconds; `None` is for ever. It must exceed the time that a [blocking](crate#blocking-commands) command takes.
+    /// Sets the time after which a connection is closed on which replies are due and no byte has come.
+    ///
+    /// The default is 30 seconds; `None` is for ever. It must exceed the time that a
+    /// [blocking](crate#blocking-commands) command takes.
     pub fn reply_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.reply_timeout = timeout.into();
         self
     }
 
-    /// Sets the maximum size of one reply in bytes. After a larger one, the connection is closed. The default is 512 MiB.
+    /// Sets the maximum size of one reply in bytes.
+    ///
+    /// After a larger one, the connection is closed. The default is 512 MiB.
     pub fn max_reply_len(mut self, len: usize) -> Self {
         self.max_reply_len = len;
         self

@@ -56,7 +56,9 @@ pub struct Target {
 }
 
 impl Target {
-    /// Parses a URL. The servers see the name of the app in `pg_stat_activity`, unless the URL has `application_name`. If the URL has
+    /// Parses a URL.
+    ///
+    /// The servers see the name of the app in `pg_stat_activity`, unless the URL has `application_name`. If the URL has
     /// several hosts, connections go to the one that accepts writes.
     ///
     /// With `sslmode=require` or `verify-full`, the connection is encrypted, and the certificate of the server has to be for its

@@ -208,13 +208,17 @@ impl Encoder {
         }
     }
 
-    /// Appends the header of a set: `~len` in RESP3, and an array header in RESP2. The caller appends `len` elements.
+    /// Appends the header of a set: `~len` in RESP3, and an array header in RESP2.
+    ///
+    /// The caller appends `len` elements.
     #[inline]
     pub fn set(&mut self, len: usize) {
         self.aggregate(b'~', len);
     }
 
-    /// Appends the header of a push: `>len` in RESP3, and an array header in RESP2. The caller appends `len` elements.
+    /// Appends the header of a push: `>len` in RESP3, and an array header in RESP2.
+    ///
+    /// The caller appends `len` elements.
     ///
     /// A push is a message that is not the reply to a request.
     #[inline]
@@ -240,7 +244,9 @@ impl Encoder {
         self.bytes.extend_from_slice(encoded);
     }
 
-    /// Appends bytes that are already encoded. It does not copy them if they are at least [`LARGE_BULK`] bytes.
+    /// Appends bytes that are already encoded.
+    ///
+    /// It does not copy them if they are at least [`LARGE_BULK`] bytes.
     pub fn raw_bytes(&mut self, encoded: &Bytes) {
         if encoded.len() < LARGE_BULK {
             self.raw(encoded);
@@ -249,7 +255,9 @@ impl Encoder {
         }
     }
 
-    /// Moves the output of another encoder to the end of this one. The other encoder is empty afterwards.
+    /// Moves the output of another encoder to the end of this one.
+    ///
+    /// The other encoder is empty afterwards.
     pub fn append(&mut self, other: &mut Encoder) {
         let offset = self.bytes.len();
         if offset == 0 {

@@ -101,7 +101,9 @@ impl WrongReply {
         WrongReply::described(expected, got)
     }
 
-    /// Creates an error for a reply of the right type with a wrong value. Both texts are noun phrases.
+    /// Creates an error for a reply of the right type with a wrong value.
+    ///
+    /// Both texts are noun phrases.
     ///
     /// ```
     /// use thegiant_resp::WrongReply;
@@ -128,7 +130,9 @@ impl WrongReply {
         self
     }
 
-    /// Returns the text in quotes for an error. It escapes characters that a terminal does not show, and cuts a long text.
+    /// Returns the text in quotes for an error.
+    ///
+    /// It escapes characters that a terminal does not show, and cuts a long text.
     #[doc(hidden)]
     #[must_use]
     pub fn quoted(text: &str) -> String {

@@ -33,7 +33,9 @@ impl Default for RequestBuilder {
 }
 
 impl RequestBuilder {
-    /// Creates a request with the words of this name: `GET`, or `CONFIG GET`. An empty name has no words.
+    /// Creates a request with the words of this name: `GET`, or `CONFIG GET`.
+    ///
+    /// An empty name has no words.
     #[must_use]
     pub fn new(name: &str) -> Self {
         let mut request = RequestBuilder::default();
@@ -56,7 +58,9 @@ impl RequestBuilder {
         self
     }
 
-    /// Makes the request unusable: an argument cannot be written, for this reason. A client does not send it.
+    /// Makes the request unusable: an argument cannot be written, for this reason.
+    ///
+    /// A client does not send it.
     ///
     /// ```
     /// use thegiant_resp::RequestBuilder;

@@ -695,7 +695,9 @@ impl App {
         app
     }
 
-    /// Adds a gauge to a section of `INFO`. With the feature `metrics`, the server also exports it under this name.
+    /// Adds a gauge to a section of `INFO`.
+    ///
+    /// With the feature `metrics`, the server also exports it under this name.
     pub fn gauge(self, section: &str, name: &'static str, gauge: &Gauge) -> Self {
         let shown = gauge.clone();
         let app = self.info(section, move |info| info.field(name, shown.get()));

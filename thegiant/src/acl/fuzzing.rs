@@ -12,7 +12,9 @@ static SPECS: [Spec; 6] = [
     Spec::new("PUSH", &[]).flags(Flags::WRITE).group("jobs"),
 ];
 
-/// Applies rules, one in each line. The text that describes the user then makes the same user again.
+/// Applies rules, one in each line.
+///
+/// The text that describes the user then makes the same user again.
 ///
 /// # Panics
 /// Panics if it does not.

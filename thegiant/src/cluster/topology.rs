@@ -180,7 +180,9 @@ impl Instance {
         &self.id
     }
 
-    /// Returns the host for clients, without brackets. It is empty if clients use the host that they asked.
+    /// Returns the host for clients, without brackets.
+    ///
+    /// It is empty if clients use the host that they asked.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host

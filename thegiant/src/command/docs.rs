@@ -77,7 +77,9 @@ impl Docs {
     }
 }
 
-/// Returns whether an argument, or a part of one, has this name or token. `#[commands]` checks the doc comments with it.
+/// Returns whether an argument, or a part of one, has this name or token.
+///
+/// `#[commands]` checks the doc comments with it.
 #[must_use]
 pub const fn has_argument(args: &[ArgSpec], name: &str) -> bool {
     let mut at = 0;

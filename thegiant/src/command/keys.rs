@@ -52,7 +52,9 @@ impl KeySpec {
         keys
     }
 
-    /// Returns the positions of the keys in a request with this many words. `word` returns the word at a position.
+    /// Returns the positions of the keys in a request with this many words.
+    ///
+    /// `word` returns the word at a position.
     ///
     /// No position is beyond the end of the request.
     pub fn positions<'a>(&self, words: usize, word: impl Fn(usize) -> Option<&'a [u8]>) -> Keys {

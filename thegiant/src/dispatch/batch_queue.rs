@@ -386,8 +386,9 @@ impl Message for RunBatches {
     type Result = ();
 }
 
-/// A message that cannot be sent. `#[commands]` implements a second handler for it, so that rustc says which handler an
-/// actor does not have.
+/// A message that cannot be sent.
+///
+/// `#[commands]` implements a second handler for it, so that rustc says which handler an actor does not have.
 #[derive(Debug)]
 pub enum NoMessage {}
 

@@ -110,7 +110,9 @@ impl<K: AsRef<[u8]> + Clone + Ord + Hash, V> ExpiringMap<K, V> {
         self.entries.get_mut(key).filter(|entry| entry.is_live()).map(|entry| &mut entry.value)
     }
 
-    /// Returns the deadline of a key: the last millisecond in which it exists. `None` if the key is missing or has none.
+    /// Returns the deadline of a key: the last millisecond in which it exists.
+    ///
+    /// `None` if the key is missing or has none.
     pub fn deadline<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<i64>
     where
         K: Borrow<Q>,
@@ -169,7 +171,9 @@ impl<K: AsRef<[u8]> + Clone + Ord + Hash, V> ExpiringMap<K, V> {
         self.entries.is_empty()
     }
 
-    /// Removes all keys, without a report of those that have expired. The other keys are those of a command, which reports them.
+    /// Removes all keys, without a report of those that have expired.
+    ///
+    /// The other keys are those of a command, which reports them.
     pub fn clear(&mut self) {
         self.entries = HashMap::default();
         self.deadlines.clear();

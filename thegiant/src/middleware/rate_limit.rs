@@ -79,7 +79,9 @@ impl RateLimit {
         })
     }
 
-    /// Limits each IP address to `rate` commands a second. All clients of a unix socket share one limit.
+    /// Limits each IP address to `rate` commands a second.
+    ///
+    /// All clients of a unix socket share one limit.
     #[track_caller]
     pub fn per_address(rate: u32) -> Self {
         RateLimit::by(rate, |request: &Request<'_>| {
@@ -87,8 +89,9 @@ impl RateLimit {
         })
     }
 
-    /// Limits each group of requests to `rate` commands a second. `group` returns the name of the group, or `None` for a
-    /// request without a limit.
+    /// Limits each group of requests to `rate` commands a second.
+    ///
+    /// `group` returns the name of the group, or `None` for a request without a limit.
     ///
     /// # Panics
     /// Panics if the rate is 0.

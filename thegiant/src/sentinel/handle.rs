@@ -11,7 +11,9 @@ use super::{
 };
 use crate::App;
 
-/// Answers the commands of Redis Sentinel, and tells subscribers when the master changes. It is cheap to clone.
+/// Answers the commands of Redis Sentinel, and tells subscribers when the master changes.
+///
+/// It is cheap to clone.
 ///
 /// The [module](super) shows how to use it. Each clone is a handle to the same facade, for any thread.
 #[derive(Clone)]

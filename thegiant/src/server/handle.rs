@@ -17,8 +17,10 @@ use crate::{
     server_state::ServerState,
 };
 
-/// Stops a [`Server`](crate::Server), or changes its role, its certificates or its topology, from another task or thread. It is cheap to
-/// clone.
+/// Stops a [`Server`](crate::Server), or changes its role, its certificates or its topology, from another task or
+/// thread.
+///
+/// It is cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ServerHandle {
     pub(super) stop: mpsc::UnboundedSender<()>,

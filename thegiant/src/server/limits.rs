@@ -172,8 +172,9 @@ impl Timeouts {
         self.set(Setting::ShutdownTimeout, Some(time))
     }
 
-    /// Enables TCP keepalive probes after this idle time (`tcp-keepalive`, default 300 s; `None`: no probes). The kernel
-    /// takes whole seconds, so the time is rounded up.
+    /// Enables TCP keepalive probes after this idle time (`tcp-keepalive`, default 300 s; `None`: no probes).
+    ///
+    /// The kernel takes whole seconds, so the time is rounded up.
     ///
     /// They end a connection whose peer has vanished.
     pub fn tcp_keepalive(self, idle: impl Into<Option<Duration>>) -> Self {

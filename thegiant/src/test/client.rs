@@ -126,7 +126,9 @@ impl TestClient {
         Step::new(self.next_reply())
     }
 
-    /// Returns the elements of the next push. In RESP2, which has no pushes, it returns the next array.
+    /// Returns the elements of the next push.
+    ///
+    /// In RESP2, which has no pushes, it returns the next array.
     ///
     /// # Panics
     /// Panics if no push arrives in time, or if a reply arrives first.

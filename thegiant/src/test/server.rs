@@ -21,7 +21,9 @@ use crate::{
 /// Size of the buffer between client and server in each direction, in bytes.
 const BUFFER_SIZE: usize = 64 * 1024;
 
-/// A server that clients connect to in memory. Dropping it stops it at once, and closes the connections of its clients.
+/// A server that clients connect to in memory.
+///
+/// Dropping it stops it at once, and closes the connections of its clients.
 ///
 /// See the [module](mod@crate::test) for an example.
 pub struct TestServer {
