@@ -14,24 +14,31 @@ use crate::{
 impl Routes {
     /// Sends a batch to the actor that runs its next request, or in parts to several shards.
     #[inline(never)]
-    pub(super) fn send_to_shards(&self, batch: ClientBatch, actor_id: ActorId) {
+    pub(super) fn send_to_shards(&self, mut batch: ClientBatch, actor_id: ActorId) {
         match self.shards_with(actor_id) {
-            Some(shards) if !batch.is_transaction() || batch.is_split() => {
-                self.send_parts(shards, batch, actor_id)
-            }
+            Some(shards) if self.divide(shards, &mut batch) => self.send_parts(shards, batch),
             _ => self.queue(actor_id).push(batch),
         }
     }
 
-    /// Sends a batch to the shards that run its next requests.
-    fn send_parts(&self, shards: Shards, batch: ClientBatch, actor_id: ActorId) {
-        let (client, mut whole) = batch.into_parts();
-        if whole.join().is_none() {
-            if !self.are_for_several(shards, &whole) {
-                return self.queue(actor_id).push(ClientBatch::new(client, whole));
-            }
-            self.cut(shards, &mut whole);
+    /// Cuts a batch if several shards run its next requests. Returns whether it has parts.
+    fn divide(&self, shards: Shards, batch: &mut Batch) -> bool {
+        if batch.is_transaction() && !batch.is_split() {
+            return false;
         }
+        if batch.join().is_none() {
+            if !self.are_for_several(shards, batch) {
+                return false;
+            }
+            self.cut(shards, batch);
+        }
+        true
+    }
+
+    /// Sends the parts of a batch that have requests to run.
+    #[inline(never)]
+    fn send_parts(&self, shards: Shards, batch: ClientBatch) {
+        let (client, mut whole) = batch.into_parts();
         let mut parts = whole.join().map(Join::take_ready).unwrap_or_default();
         for part in &mut parts {
             part.take_access(&mut whole, shards.actor_id(part.shard()));
@@ -72,6 +79,7 @@ impl Routes {
     }
 
     /// Divides the next requests of a batch that can run at the same time into parts, one for each shard.
+    #[inline(never)]
     fn cut(&self, shards: Shards, batch: &mut Batch) {
         let mut join = Join::new(shards.actors());
         let Range { start: mut next, end } = candidates(batch);
