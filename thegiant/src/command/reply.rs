@@ -499,26 +499,6 @@ where
     }
 }
 
-impl<T: Reply> Reply for VecDeque<T> {
-    const REPLY: ReplySpec = ReplySpec::Array(&T::REPLY);
-
-    fn write_to(self, out: &mut Encoder) {
-        write_elements(self, Encoder::array, out);
-    }
-}
-
-#[diagnostic::do_not_recommend]
-impl<'a, T> Reply for &'a VecDeque<T>
-where
-    &'a T: Reply,
-{
-    const REPLY: ReplySpec = ReplySpec::Array(&<&'a T>::REPLY);
-
-    fn write_to(self, out: &mut Encoder) {
-        write_elements(self, Encoder::array, out);
-    }
-}
-
 impl<T: Reply, const N: usize> Reply for [T; N] {
     const REPLY: ReplySpec = list_of::<T>();
 
@@ -539,88 +519,69 @@ where
     }
 }
 
-impl<T: Reply, S> Reply for HashSet<T, S> {
-    const REPLY: ReplySpec = ReplySpec::Set(&T::REPLY);
+/// Implements [`Reply`] for collections of elements, and for references to them.
+macro_rules! elements {
+    ($($collection:ident<T $(, $hasher:ident)?>: $reply:ident, $header:path;)*) => {$(
+        impl<T: Reply $(, $hasher)?> Reply for $collection<T $(, $hasher)?> {
+            const REPLY: ReplySpec = ReplySpec::$reply(&T::REPLY);
 
-    fn write_to(self, out: &mut Encoder) {
-        write_elements(self, Encoder::set, out);
-    }
+            fn write_to(self, out: &mut Encoder) {
+                write_elements(self, $header, out);
+            }
+        }
+
+        #[diagnostic::do_not_recommend]
+        impl<'a, T $(, $hasher)?> Reply for &'a $collection<T $(, $hasher)?>
+        where
+            &'a T: Reply,
+        {
+            const REPLY: ReplySpec = ReplySpec::$reply(&<&'a T>::REPLY);
+
+            fn write_to(self, out: &mut Encoder) {
+                write_elements(self, $header, out);
+            }
+        }
+    )*};
 }
 
-#[diagnostic::do_not_recommend]
-impl<'a, T, S> Reply for &'a HashSet<T, S>
-where
-    &'a T: Reply,
-{
-    const REPLY: ReplySpec = ReplySpec::Set(&<&'a T>::REPLY);
-
-    fn write_to(self, out: &mut Encoder) {
-        write_elements(self, Encoder::set, out);
-    }
+elements! {
+    VecDeque<T>: Array, Encoder::array;
+    HashSet<T, S>: Set, Encoder::set;
+    BTreeSet<T>: Set, Encoder::set;
 }
 
-impl<T: Reply> Reply for BTreeSet<T> {
-    const REPLY: ReplySpec = ReplySpec::Set(&T::REPLY);
+/// Implements [`Reply`] for maps, and for references to them.
+macro_rules! maps {
+    ($($map:ident<K, V $(, $hasher:ident)?>;)*) => {$(
+        impl<K: Reply, V: Reply $(, $hasher)?> Reply for $map<K, V $(, $hasher)?> {
+            const REPLY: ReplySpec = ReplySpec::Map(&K::REPLY, &V::REPLY);
 
-    fn write_to(self, out: &mut Encoder) {
-        write_elements(self, Encoder::set, out);
-    }
+            fn write_to(self, out: &mut Encoder) {
+                write_pairs(self.into_iter(), out);
+            }
+        }
+
+        #[diagnostic::do_not_recommend]
+        impl<'a, K, V $(, $hasher)?> Reply for &'a $map<K, V $(, $hasher)?>
+        where
+            &'a K: Reply,
+            &'a V: Reply,
+        {
+            const REPLY: ReplySpec = ReplySpec::Map(&<&'a K>::REPLY, &<&'a V>::REPLY);
+
+            fn write_to(self, out: &mut Encoder) {
+                write_pairs(self.iter(), out);
+            }
+        }
+    )*};
 }
 
-#[diagnostic::do_not_recommend]
-impl<'a, T> Reply for &'a BTreeSet<T>
-where
-    &'a T: Reply,
-{
-    const REPLY: ReplySpec = ReplySpec::Set(&<&'a T>::REPLY);
-
-    fn write_to(self, out: &mut Encoder) {
-        write_elements(self, Encoder::set, out);
-    }
+maps! {
+    HashMap<K, V, S>;
+    BTreeMap<K, V>;
 }
 
-impl<K: Reply, V: Reply, S> Reply for HashMap<K, V, S> {
-    const REPLY: ReplySpec = ReplySpec::Map(&K::REPLY, &V::REPLY);
-
-    fn write_to(self, out: &mut Encoder) {
-        write_pairs(self.into_iter(), out);
-    }
-}
-
-#[diagnostic::do_not_recommend]
-impl<'a, K, V, S> Reply for &'a HashMap<K, V, S>
-where
-    &'a K: Reply,
-    &'a V: Reply,
-{
-    const REPLY: ReplySpec = ReplySpec::Map(&<&'a K>::REPLY, &<&'a V>::REPLY);
-
-    fn write_to(self, out: &mut Encoder) {
-        write_pairs(self.iter(), out);
-    }
-}
-
-impl<K: Reply, V: Reply> Reply for BTreeMap<K, V> {
-    const REPLY: ReplySpec = ReplySpec::Map(&K::REPLY, &V::REPLY);
-
-    fn write_to(self, out: &mut Encoder) {
-        write_pairs(self.into_iter(), out);
-    }
-}
-
-#[diagnostic::do_not_recommend]
-impl<'a, K, V> Reply for &'a BTreeMap<K, V>
-where
-    &'a K: Reply,
-    &'a V: Reply,
-{
-    const REPLY: ReplySpec = ReplySpec::Map(&<&'a K>::REPLY, &<&'a V>::REPLY);
-
-    fn write_to(self, out: &mut Encoder) {
-        write_pairs(self.iter(), out);
-    }
-}
-
+/// Implements [`Reply`] and [`Push`] for tuples.
 macro_rules! tuples {
     ($len:literal: $($field:ident),*) => {
         impl<$($field: Reply),*> Reply for ($($field,)*) {
