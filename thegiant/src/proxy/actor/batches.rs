@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{destination::Destination, state::ProxyState};
+use super::{destination::Destination, reply_sizes::next_requests, state::ProxyState};
 use crate::{
     Error, Reply, Simple, Value,
     batch::ActorId,
@@ -162,15 +162,24 @@ impl ProxyState {
             }
             let Some(completed) = self.in_flight.completed.pop_front() else { break };
             match self.in_flight.remove(completed) {
-                Some(InFlight::Batch(run)) => {
-                    let max_requests = self.reply_sizes.next_requests(&run);
-                    self.run(run.batch, run.actor_id, max_requests);
-                }
+                Some(InFlight::Batch(run)) => self.continue_batch(run),
                 Some(InFlight::Split(split)) => self.complete_split(*split),
                 _ => {}
             }
         }
         self.pool.flush();
+    }
+
+    /// Sends the next requests of a batch, or returns it to its client if it has none.
+    fn continue_batch(&mut self, run: BatchRun) {
+        self.reply_sizes.learn(&run);
+        if run.batch.has_requests() {
+            let max_requests = next_requests(&run);
+            self.run(run.batch, run.actor_id, max_requests);
+        } else {
+            // It waits for nothing.
+            drop(run.batch.return_to_client());
+        }
     }
 
     fn complete_split(&mut self, split: SplitRun) {

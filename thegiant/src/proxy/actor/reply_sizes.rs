@@ -37,17 +37,20 @@ impl ReplySizes {
         }
     }
 
-    /// Returns how many requests to send after the replies to these, and stores the mean length of these replies.
-    pub(super) fn next_requests(&mut self, run: &BatchRun) -> usize {
-        let mean = run.mean_reply_len();
+    /// Stores the mean length of the replies to these requests, if their client pipelines.
+    pub(super) fn learn(&mut self, run: &BatchRun) {
         if run.batch.requests.len() > FIRST {
-            self.0.insert(run.batch.client.identity(), mean);
+            self.0.insert(run.batch.client.identity(), run.mean_reply_len());
         }
-        (run.batch.room() / mean).clamp(1, MAX.min(run.len() * MAX_GROWTH))
     }
 
     /// Removes a client that has disconnected.
     pub(super) fn remove(&mut self, client: &Client) {
         self.0.remove(&client.identity());
     }
+}
+
+/// Returns how many requests to send after the replies to these.
+pub(super) fn next_requests(run: &BatchRun) -> usize {
+    (run.batch.room() / run.mean_reply_len()).clamp(1, MAX.min(run.len() * MAX_GROWTH))
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     mem,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
 
@@ -130,7 +130,7 @@ impl MultiplexedConnection {
 
     /// Adds a number of requests to the statistics.
     pub(crate) fn count(&self, requests: u32) {
-        self.stats.commands.fetch_add(requests.into(), Relaxed);
+        self.stats.commands.add(requests.into());
     }
 
     /// Returns whether the connection has too many unsent bytes for another request.

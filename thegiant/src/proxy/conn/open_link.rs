@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     pin::Pin,
     rc::Rc,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -73,7 +73,7 @@ impl OpenLink {
     /// Appends a request to the output buffer.
     pub(super) fn push(&mut self, request: &[u8]) {
         self.out.raw(request);
-        self.stats.commands.fetch_add(1, Relaxed);
+        self.stats.commands.add(1);
     }
 
     /// Sends the pending request, and starts its timeout.

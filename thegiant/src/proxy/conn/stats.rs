@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::CallError;
-use crate::{Error, info::InfoFields, proxy::wire::LossReason};
+use crate::{Error, info::InfoFields, observe::LocalCounter, proxy::wire::LossReason};
 
 /// The statistics of all upstreams. Proxies on several threads can share them.
 #[derive(Clone, Default)]
@@ -23,8 +23,8 @@ pub(crate) struct UpstreamStats {
     pub(crate) connections: AtomicUsize,
     /// Number of open dedicated and isolated connections.
     pub(crate) private: AtomicUsize,
-    /// Number of commands that were sent to the upstream.
-    pub(crate) commands: AtomicU64,
+    /// Number of commands that the proxy, which has one thread, has sent to the upstream.
+    pub(crate) commands: LocalCounter,
     /// Number of commands that were sent and lost their reply.
     pub(crate) lost: AtomicU64,
     /// Number of commands that failed before they were sent.
@@ -146,7 +146,7 @@ impl Counts {
         Counts {
             connections: stats.connections.load(Relaxed),
             private: stats.private.load(Relaxed),
-            commands: stats.commands.load(Relaxed),
+            commands: stats.commands.get(),
             lost: stats.lost.load(Relaxed),
             unsent: stats.unsent.load(Relaxed),
         }

@@ -60,7 +60,11 @@ impl Pool {
             Some((_, first)) => *first,
             None => self.open(server, key),
         };
-        first + (number % self.servers.get(server).upstream.connections as u64) as usize
+        match self.servers.get(server).upstream.connections {
+            // Most upstreams have one, and a division would take longer than all the rest.
+            1 => first,
+            connections => first + (number % connections as u64) as usize,
+        }
     }
 
     /// Opens the multiplexed connections with this key, and returns the index of the first.
