@@ -129,13 +129,13 @@ fn a_subscriber_that_may_no_longer_listen_is_closed() {
     assert_eq!(kept.ask(line("SUBSCRIBE b1")), NO_CHANNEL);
     assert_eq!(admin.ask(line("ACL SETUSER u resetchannels &a*")), "+OK\r\n");
     for client in &mut closed {
-        assert!(client.try_reply().is_err());
+        assert_eq!(client.rest(), "");
     }
     assert_eq!(kept.ask(line("PING")), "+PONG\r\n");
     assert_eq!(admin.ask(line("PUBLISH a1 x")), ":2\r\n");
     assert_eq!(admin.ask(line("ACL DELUSER u")), ":1\r\n");
     pattern.reply();
-    assert!(pattern.try_reply().is_err());
+    assert_eq!(pattern.rest(), "");
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn tracking_of_prefixes_needs_their_keys() {
     admin.ask(line("SET a:1 x"));
     assert_eq!(client.reply(), ">2\r\n$10\r\ninvalidate\r\n*1\r\n$3\r\na:1\r\n");
     admin.ask(line("ACL SETUSER u resetkeys ~b*"));
-    assert!(client.try_reply().is_err());
+    assert_eq!(client.rest(), "");
 }
 
 /// The upstream says which words are keys.

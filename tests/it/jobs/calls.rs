@@ -59,8 +59,12 @@ fn a_call_times_out() {
     assert_eq!(caller.ask(line("CALLJOB q body 10")), "$-1\r\n");
     // No worker has taken the job, and none will.
     eventually(|| (stat(&mut worker, "q", "expired") == 1).then_some(()));
+    let mut observer = connected(&server);
+    worker.send(line("GETJOB FROM q"));
+    // It gets the job at once, and not after the timeout of the call.
+    wait_for_workers(&mut observer, 1);
     caller.send(line("CALLJOB q body 50"));
-    let id = id_in(&worker.ask(line("GETJOB FROM q")));
+    let id = id_in(&worker.reply());
     assert_eq!(caller.reply(), "$-1\r\n");
     assert_eq!(worker.ask(line(&format!("REPLYJOB {id} late"))), ":0\r\n");
     assert_eq!((stat(&mut worker, "q", "out"), stat(&mut worker, "q", "done")), (0, 1));

@@ -96,7 +96,15 @@ fn stat(client: &mut RawClient, queue: &str, field: &str) -> i64 {
 
 /// Waits until `count` workers are blocked in `GETJOB` or registered with `WORKER`.
 fn wait_for_workers(client: &mut RawClient, count: u64) {
-    eventually(|| {
-        (crate::support::info(client, "jobs").number("jobs_waiting_workers") == count).then_some(())
-    });
+    wait_for(client, "jobs_waiting_workers", count);
+}
+
+/// Waits until the server has `count` jobs, which need not be in a database yet.
+fn wait_for_jobs(client: &mut RawClient, count: u64) {
+    wait_for(client, "jobs", count);
+}
+
+/// Waits until a field of `INFO jobs` has this value.
+fn wait_for(client: &mut RawClient, field: &str, value: u64) {
+    eventually(|| (crate::support::info(client, "jobs").number(field) == value).then_some(()));
 }

@@ -9,7 +9,9 @@ use std::{
     thread,
 };
 
-use super::{ClusterClient, Instances, PARTITIONS, add, connected, line, queues, stored};
+use super::{
+    ClusterClient, Instances, PARTITIONS, SHORT_LEASE, add, connected, line, queues, stored, wait_for_jobs,
+};
 use crate::support::{Postgres, eventually};
 
 /// Sends a signal to the process of a session, which writes the jobs of a partition.
@@ -35,10 +37,11 @@ fn a_commit_of_a_paused_owner_is_refused() {
     let pid = server.answer(&session);
     // The statement is on its way: PostgreSQL runs it when both processes go on.
     signal_session(&server, partition, &pid, "STOP");
-    client.send(line(&format!("ADDJOB {queue} late")));
     let (mut other, mut observer) = (connected(instances.process("a")), connected(instances.process("a")));
+    client.send(line(&format!("ADDJOB {queue} late")));
+    wait_for_jobs(&mut observer, 2);
     other.send(line(&format!("DELJOB {id}")));
-    assert_eq!(observer.ask(line("PING")), "+PONG\r\n");
+    wait_for_jobs(&mut observer, 1);
     let paused = instances.remove("a");
     paused.signal("STOP");
     instances.settle();
@@ -76,7 +79,7 @@ fn no_job_is_lost_when_a_standby_takes_over() {
     let primary = Postgres::start();
     let standby = primary.standby();
     let url = format!("postgres://test@{},{}/postgres", primary.host(), standby.host());
-    let instances = Instances::start(url, &["a", "b"]);
+    let instances = Instances::start_with(url, SHORT_LEASE, Vec::new(), &["a", "b"]);
     let added = Mutex::new(Vec::new());
     let count = || added.lock().expect("no client has failed").len();
     let progress = || {

@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use super::{ClusterClient, Instances, bulk, queues};
+use super::{ClusterClient, Instances, SHORT_LEASE, bulk, queues};
 use crate::support::{Postgres, Reply, eventually};
 
 const PRODUCERS: usize = 3;
@@ -58,7 +58,7 @@ fn no_job_of_a_paused_instance_is_lost_or_has_two_owners() {
 /// Runs producers and workers while `disturb` ends instances `a` and `b`. It gets a function that waits until all have made progress.
 fn survive(disturb: impl FnOnce(&mut Instances, &dyn Fn())) {
     let database = Postgres::start();
-    let mut instances = Instances::start(database.url(), &["c", "a", "b"]);
+    let mut instances = Instances::start_with(database.url(), SHORT_LEASE, Vec::new(), &["c", "a", "b"]);
     // The first one stays.
     let seeds = instances.addresses()[..1].to_vec();
     let (known, is_over) = (Mutex::new(Known::default()), AtomicBool::new(false));

@@ -9,16 +9,23 @@ mod standby;
 
 use std::collections::BTreeSet;
 
-use super::{add, bulk, connected, connected_with_resp3, id_in, job, jobs, wait_for_workers};
+use super::{add, bulk, connected, connected_with_resp3, id_in, job, jobs, wait_for_jobs, wait_for_workers};
 use crate::support::{Postgres, Process, RawClient, eventually, line};
 use client::ClusterClient;
 
 /// The number of partitions of the queues.
 const PARTITIONS: u16 = 6;
 
+/// The lease in seconds: so long that no instance loses it on a busy machine while it could renew it.
+const LEASE: u8 = 4;
+
+/// A lease that an instance may lose on a busy machine, for clients that try again then.
+const SHORT_LEASE: u8 = 1;
+
 /// The options of an instance with this name.
-fn options(url: &str, name: &str) -> Vec<String> {
-    let options = format!("--database {url} --cluster-partitions {PARTITIONS} --cluster-lease 1 --threads 2");
+fn options(url: &str, lease: u8, name: &str) -> Vec<String> {
+    let options =
+        format!("--database {url} --cluster-partitions {PARTITIONS} --cluster-lease {lease} --threads 2");
     let name = ["--cluster-node", name];
     options.split(' ').chain(name).map(str::to_owned).collect()
 }
@@ -26,6 +33,7 @@ fn options(url: &str, name: &str) -> Vec<String> {
 /// Instances that divide the queues.
 struct Instances {
     url: String,
+    lease: u8,
     /// Further options of all instances.
     options: Vec<String>,
     processes: Vec<(&'static str, Process)>,
@@ -34,12 +42,12 @@ struct Instances {
 impl Instances {
     /// Starts instances with these names. Waits until each has its share of the queues.
     fn start(url: String, names: &[&'static str]) -> Self {
-        Self::start_with(url, Vec::new(), names)
+        Self::start_with(url, LEASE, Vec::new(), names)
     }
 
-    /// Starts instances with further options.
-    fn start_with(url: String, options: Vec<String>, names: &[&'static str]) -> Self {
-        let mut instances = Instances { url, options, processes: Vec::new() };
+    /// Starts instances with this lease and further options.
+    fn start_with(url: String, lease: u8, options: Vec<String>, names: &[&'static str]) -> Self {
+        let mut instances = Instances { url, lease, options, processes: Vec::new() };
         names.iter().for_each(|name| instances.add(name));
         instances.settle();
         instances
@@ -51,7 +59,7 @@ impl Instances {
     }
 
     fn process_of(&self, name: &str) -> Process {
-        let options = [options(&self.url, name), self.options.clone()].concat();
+        let options = [options(&self.url, self.lease, name), self.options.clone()].concat();
         Process::program_with("jobs", &options.iter().map(String::as_str).collect::<Vec<_>>())
     }
 

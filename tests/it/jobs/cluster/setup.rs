@@ -2,7 +2,7 @@
 
 use std::{ffi::OsStr, process::Command};
 
-use super::{Instances, add, connected, options};
+use super::{Instances, LEASE, add, connected, options};
 use crate::support::{Folder, Postgres, Process, binary, line};
 
 /// Starts an instance that should end with an error. Returns the error.
@@ -19,7 +19,7 @@ fn the_number_of_partitions_cannot_be_changed() {
     let server = Postgres::start();
     let _instances = Instances::start(server.url(), &["a"]);
     let url = server.url();
-    let mut other = options(&url, "b");
+    let mut other = options(&url, LEASE, "b");
     other[3] = "7".to_owned();
     let error = refusal(&other);
     assert!(error.contains('6') && error.contains("partitions"), "{error}");
@@ -30,7 +30,7 @@ fn a_name_belongs_to_one_process() {
     let server = Postgres::start();
     let _instances = Instances::start(server.url(), &["a"]);
     let url = server.url();
-    let error = refusal(&options(&url, "a"));
+    let error = refusal(&options(&url, LEASE, "a"));
     assert!(error.contains('a'), "{error}");
 }
 
@@ -41,7 +41,7 @@ fn no_jobs_stay_unseen_when_the_mode_changes() {
     let one = Process::program_with("jobs", &["--database", &url]);
     let mut client = connected(&one);
     let id = add(&mut client, "q body");
-    let error = refusal(&options(&url, "a"));
+    let error = refusal(&options(&url, LEASE, "a"));
     let text = ": the schema jobs has jobs of a server without --cluster-node: let that server finish them first, or use another database\n";
     assert!(error.ends_with(text), "{error}");
     assert_eq!(client.ask(line(&format!("ACKJOB {id}"))), ":1\r\n");
