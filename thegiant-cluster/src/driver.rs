@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::{
     Members, Partitions,
-    front::Front,
+    frontend::Frontend,
     protocol::{Answer, Call, CallKind, Input, Machine, Output, Settings},
     store::AnyStore,
     watchdog::Watchdog,
@@ -22,7 +22,7 @@ pub(crate) struct Driver<P> {
     lease: Duration,
     store: Arc<dyn AnyStore>,
     partitions: Rc<P>,
-    front: Front,
+    frontend: Frontend,
     members: watch::Sender<Arc<Members>>,
     /// The calls of the store and of the application. The end of each is an input of the machine.
     tasks: JoinSet<Input>,
@@ -36,7 +36,7 @@ impl<P: Partitions> Driver<P> {
         settings: Settings,
         store: Arc<dyn AnyStore>,
         partitions: P,
-        front: Front,
+        frontend: Frontend,
         members: watch::Sender<Arc<Members>>,
     ) -> Self {
         Driver {
@@ -44,7 +44,7 @@ impl<P: Partitions> Driver<P> {
             machine: Machine::new(settings),
             store,
             partitions: Rc::new(partitions),
-            front,
+            frontend,
             members,
             tasks: JoinSet::new(),
             start: Instant::now(),
@@ -60,9 +60,9 @@ impl<P: Partitions> Driver<P> {
             Input::Leave
         });
         self.watch();
-        let front = self.front.clone();
+        let frontend = self.frontend.clone();
         // Without a cluster, the server serves nothing either.
-        let watchdog = Watchdog::start(move || drop(front.serve(&BTreeSet::new())))?;
+        let watchdog = Watchdog::start(move || drop(frontend.serve(&BTreeSet::new())))?;
         let mut input = Input::Wake;
         loop {
             self.note(&input);
@@ -82,7 +82,7 @@ impl<P: Partitions> Driver<P> {
         let service = self.machine.service();
         let was_stopped = watchdog.set(service.map(|(_, end)| (self.start + end).into_std()));
         match service {
-            Some((served, _)) if was_stopped => self.front.serve(served),
+            Some((served, _)) if was_stopped => self.frontend.serve(served),
             _ => Ok(()),
         }
     }
@@ -115,7 +115,7 @@ impl<P: Partitions> Driver<P> {
     fn perform(&mut self, output: Output) -> io::Result<()> {
         match output {
             Output::Call(kind, call) => self.call(kind, call),
-            Output::Serve(served) => self.front.serve(&served)?,
+            Output::Serve(served) => self.frontend.serve(&served)?,
             Output::Open { partition, epoch } => {
                 tracing::info!(partition, epoch, "opens a partition");
                 let partitions = Rc::clone(&self.partitions);
@@ -132,7 +132,7 @@ impl<P: Partitions> Driver<P> {
                 });
             }
             Output::Members(members) => {
-                self.front.redirect(&members);
+                self.frontend.redirect(&members);
                 self.members.send_replace(Arc::new(members));
             }
             Output::Ended(_) => {}

@@ -51,7 +51,7 @@
 mod driver;
 #[cfg(feature = "etcd")]
 mod etcd;
-mod front;
+mod frontend;
 mod member;
 mod members;
 mod members_text;

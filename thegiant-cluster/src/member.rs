@@ -16,7 +16,9 @@ use std::{
 use thegiant::{Server, ServerHandle, cluster::Topology, sentinel::Sentinel};
 use tokio::sync::{oneshot, watch};
 
-use crate::{Members, Partitions, Store, driver::Driver, front::Front, protocol::Settings, store::AnyStore};
+use crate::{
+    Members, Partitions, Store, driver::Driver, frontend::Frontend, protocol::Settings, store::AnyStore,
+};
 
 /// The shortest lease. A shorter one would end while a busy machine does something else.
 const SHORTEST_LEASE: Duration = Duration::from_millis(100);
@@ -55,7 +57,9 @@ impl Member {
         }
     }
 
-    /// Sets the number of partitions (default 16). The first member of all decides: it can never be changed later.
+    /// Sets the number of partitions (default 16).
+    ///
+    /// The first member of all decides: it can never be changed later.
     ///
     /// An instance has whole partitions, so there should be several for each instance that the application may ever have.
     pub fn partitions(mut self, partitions: u16) -> Self {
@@ -63,7 +67,9 @@ impl Member {
         self
     }
 
-    /// Sets the lease (default 5 seconds): other instances take over from an instance of which they have seen no heartbeat for this time.
+    /// Sets the lease (default 5 seconds).
+    ///
+    /// Other instances take over from an instance of which they have seen no heartbeat for this time.
     ///
     /// An instance sends a heartbeat three times per lease. It stops serving before its lease ends.
     pub fn lease(mut self, lease: Duration) -> Self {
@@ -136,10 +142,10 @@ impl Member {
         let own = self.own_topology()?;
         let settings = self.settings(&own)?;
         let handle = server.handle();
-        let front = self.front(handle.clone(), &own);
-        front.check(&own)?;
-        front.serve(&BTreeSet::new())?;
-        let driver = Driver::new(settings, Arc::clone(store), partitions, front, members.clone());
+        let frontend = self.frontend(handle.clone(), &own);
+        frontend.check(&own)?;
+        frontend.serve(&BTreeSet::new())?;
+        let driver = Driver::new(settings, Arc::clone(store), partitions, frontend, members.clone());
         let (leave, told_to_leave) = oneshot::channel();
         let (end, ended) = oneshot::channel::<()>();
         let is_stopping = Rc::new(Cell::new(false));
@@ -163,12 +169,12 @@ impl Member {
         both(server.run(), member).await
     }
 
-    fn front(&self, server: ServerHandle, own: &Topology) -> Front {
+    fn frontend(&self, server: ServerHandle, own: &Topology) -> Frontend {
         match &self.standby {
             Some((sentinel, name)) => {
-                Front::standby(server, sentinel.clone(), name.clone(), own.owner(0).clone())
+                Frontend::standby(server, sentinel.clone(), name.clone(), own.owner(0).clone())
             }
-            None => Front::Cluster { server, partitions: self.partitions },
+            None => Frontend::Cluster { server, partitions: self.partitions },
         }
     }
 
@@ -195,8 +201,8 @@ impl Member {
         } else {
             let (name, address) = (name.clone(), address.clone());
             // Each `RandomState` has random keys.
-            let life = RandomState::new().hash_one(0);
-            return Ok(Settings { name, address, partitions: *partitions, lease: *lease, life });
+            let incarnation = RandomState::new().hash_one(0);
+            return Ok(Settings { name, address, partitions: *partitions, lease: *lease, incarnation });
         };
         Err(io::Error::new(io::ErrorKind::InvalidInput, mistake))
     }

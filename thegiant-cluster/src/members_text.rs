@@ -4,7 +4,9 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use crate::members::{Instance, Members, Owner};
 
-/// Writes the version, the number of partitions, and a line for each instance: its name, its address, and its partitions with their epochs.
+/// Writes the version, the number of partitions, and a line for each instance.
+///
+/// The line has the name, the address, and the partitions with their epochs.
 impl fmt::Display for Members {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "version {}\npartitions {}", self.version, self.partitions())?;

@@ -53,9 +53,10 @@ const DELETE: &str = "
 const IS_ABSENT: &str = "
     SELECT 0::bigint AS revision WHERE NOT EXISTS (SELECT FROM thegiant_cluster WHERE cluster = $1 AND key = $2)";
 
-/// A [`Store`] in PostgreSQL: rows of the table `thegiant_cluster`, which is created if it is missing. *Feature `postgres`.*
+/// A [`Store`] in PostgreSQL. *Feature `postgres`.*
 ///
-/// It uses one connection, connects again when that is lost, and tells the other members of a change with `NOTIFY`.
+/// The entries are rows of the table `thegiant_cluster`, which is created if it is missing.
+/// The store uses one connection, connects again when that is lost, and tells the other members of a change with `NOTIFY`.
 ///
 /// # Several servers
 /// A URL can name several hosts: `postgres://user@db1,db2/shop`. The store connects to the one that takes writes, so it finds a standby that was promoted. A

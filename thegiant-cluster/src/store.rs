@@ -2,7 +2,9 @@
 
 use std::{future::Future, io, pin::Pin};
 
-/// Identifies one state of a key. A key that is changed, or deleted and created again, never has the same revision twice.
+/// Identifies one state of a key.
+///
+/// A key that is changed, or deleted and created again, never has the same revision twice.
 pub type Revision = u64;
 
 /// A consistent key-value store with compare-and-swap, which all instances of an application share.
@@ -54,9 +56,9 @@ pub trait Store: Send + Sync + 'static {
     /// If the store cannot be reached.
     fn list(&self) -> impl Future<Output = io::Result<Vec<Entry>>> + Send;
 
-    /// Sets the value of a key if its revision is the expected one, or deletes the key if there is no value.
+    /// Sets or deletes the value of a key, if its revision is the expected one.
     ///
-    /// Without an expected revision, the key must not exist.
+    /// Without a value, the key is deleted. Without an expected revision, the key must not exist.
     ///
     /// # Errors
     /// If the store cannot be reached, or does not answer. The swap may have taken effect all the same.
@@ -67,7 +69,9 @@ pub trait Store: Send + Sync + 'static {
         value: Option<&str>,
     ) -> impl Future<Output = io::Result<Swap>> + Send;
 
-    /// Waits until an entry may have changed. A new heartbeat in an entry `instances/NAME` that exists is no such change.
+    /// Waits until an entry may have changed.
+    ///
+    /// A new heartbeat in an entry `instances/NAME` that exists is no such change.
     ///
     /// A member lists the entries then. It does so several times per lease anyway, so the default waits for ever.
     fn changed(&self) -> impl Future<Output = ()> + Send {

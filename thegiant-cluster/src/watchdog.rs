@@ -1,4 +1,6 @@
-//! Ends the service of an instance at the end of its lease, even if its event loop is blocked.
+//! Ends the service of an instance at the end of its lease.
+//!
+//! It does so even if the event loop of the instance is blocked.
 
 use std::{
     io,

@@ -71,7 +71,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Calls a method. After an error, or if the call is given up, the next one uses another endpoint.
+    /// Calls a method.
+    ///
+    /// After an error, or if the call is given up, the next one uses another endpoint.
     pub(super) async fn call<Q, A>(&self, method: &'static str, request: Q) -> io::Result<A>
     where
         Q: Message + Clone + Send + Sync + 'static,

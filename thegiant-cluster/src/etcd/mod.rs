@@ -58,7 +58,9 @@ impl Etcd {
         Ok(Etcd { connection: Connection::new(endpoints)?, prefix: prefix.into() })
     }
 
-    /// Sets the user and the password. The user needs the role to read and write the keys with the prefix.
+    /// Sets the user and the password.
+    ///
+    /// The user needs the role to read and write the keys with the prefix.
     ///
     /// ```no_run
     /// # use thegiant_cluster::Etcd;
@@ -72,7 +74,9 @@ impl Etcd {
         self
     }
 
-    /// Sets the certificates for endpoints with `https`: the authorities of the servers, and the certificate of the client.
+    /// Sets the certificates for endpoints with `https`.
+    ///
+    /// They are the authorities of the servers, and the certificate of the client.
     ///
     /// Without it, the certificates of the servers come from authorities that the operating system trusts. The files are read again for each
     /// connection.

@@ -9,10 +9,12 @@ pub(super) struct Heartbeat {
     pub(super) address: String,
     /// How long the others wait for the next heartbeat.
     pub(super) lease: Duration,
-    /// Distinguishes a process from an earlier one with the same name, and from itself before it was deposed.
-    pub(super) life: String,
-    /// Number of the attempt to change the entry.
-    pub(super) beat: u64,
+    /// The incarnation of the member.
+    ///
+    /// It distinguishes a process from an earlier one with the same name, and from itself before it was evicted.
+    pub(super) incarnation: String,
+    /// The number of the attempt to renew the lease.
+    pub(super) sequence: u64,
 }
 
 const PREFIX: &str = "instances/";
@@ -29,8 +31,9 @@ pub(super) fn name_of(key: &str) -> Option<&str> {
 
 impl fmt::Display for Heartbeat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Heartbeat { address, lease, life, beat } = self;
-        write!(f, "address {address}\nlease {} ms\nlife {life}\nbeat {beat}\n", lease.as_millis())
+        let Heartbeat { address, lease, incarnation, sequence } = self;
+        let lease = lease.as_millis();
+        write!(f, "address {address}\nlease {lease} ms\nincarnation {incarnation}\nsequence {sequence}\n")
     }
 }
 
@@ -44,12 +47,12 @@ impl FromStr for Heartbeat {
             values.next().ok_or_else(|| format!("it has no line {name:?}"))
         };
         let millis = field("lease")?.strip_suffix(" ms").and_then(|millis| millis.parse().ok());
-        let beat = field("beat")?.parse();
+        let sequence = field("sequence")?.parse();
         Ok(Heartbeat {
             address: field("address")?.to_owned(),
             lease: Duration::from_millis(millis.ok_or("its lease is not \"N ms\"")?),
-            life: field("life")?.to_owned(),
-            beat: beat.map_err(|_| "its beat is no number")?,
+            incarnation: field("incarnation")?.to_owned(),
+            sequence: sequence.map_err(|_| "its sequence is no number")?,
         })
     }
 }
@@ -60,10 +63,10 @@ mod tests {
 
     #[test]
     fn text_is_what_was_written() {
-        let text = "address h:1\nlease 5000 ms\nlife 1f\nbeat 17\n";
+        let text = "address h:1\nlease 5000 ms\nincarnation 1f\nsequence 17\n";
         let heartbeat: Heartbeat = text.parse().expect("it is valid");
         assert_eq!(heartbeat.to_string(), text);
-        assert_eq!((heartbeat.lease, heartbeat.beat), (Duration::from_secs(5), 17));
+        assert_eq!((heartbeat.lease, heartbeat.sequence), (Duration::from_secs(5), 17));
         assert_eq!(format!("{text}later 1\n").parse(), Ok(heartbeat));
     }
 
@@ -71,9 +74,9 @@ mod tests {
     fn mistakes_are_named() {
         for (text, mistake) in [
             ("", "it has no line \"lease\""),
-            ("lease 5", "it has no line \"beat\""),
-            ("lease 5\nbeat 1\naddress h:1", "its lease is not \"N ms\""),
-            ("lease 5 ms\nbeat x\naddress h:1\nlife 1", "its beat is no number"),
+            ("lease 5", "it has no line \"sequence\""),
+            ("lease 5\nsequence 1\naddress h:1", "its lease is not \"N ms\""),
+            ("lease 5 ms\nsequence x\naddress h:1\nincarnation 1", "its sequence is no number"),
         ] {
             assert_eq!(text.parse::<Heartbeat>(), Err(mistake.to_owned()), "{text}");
         }

@@ -17,7 +17,7 @@ pub(super) struct Lease {
     since: Option<Time>,
     /// Swaps whose results are unknown, with their start. Each may have been the last one that has succeeded.
     attempts: Vec<Attempt>,
-    last_beat: u64,
+    last_sequence: u64,
     in_flight: Option<Attempt>,
     /// The time of the next heartbeat.
     next: Time,
@@ -25,7 +25,7 @@ pub(super) struct Lease {
 
 #[derive(Clone, Copy, Debug)]
 struct Attempt {
-    beat: u64,
+    sequence: u64,
     started: Time,
 }
 
@@ -37,7 +37,7 @@ impl Lease {
             revision: None,
             since: None,
             attempts: Vec::new(),
-            last_beat: 0,
+            last_sequence: 0,
             in_flight: None,
             next: Time::ZERO,
         }
@@ -66,15 +66,17 @@ impl Lease {
 
     /// Begins an attempt to set the heartbeat. Returns its number.
     pub(super) fn begin(&mut self, now: Time) -> u64 {
-        self.last_beat += 1;
-        let attempt = Attempt { beat: self.last_beat, started: now };
+        self.last_sequence += 1;
+        let attempt = Attempt { sequence: self.last_sequence, started: now };
         self.in_flight = Some(attempt);
         self.attempts.retain(|attempt| now < attempt.started + self.lease);
         self.attempts.push(attempt);
-        attempt.beat
+        attempt.sequence
     }
 
-    /// Ends the attempt, whose result may be unknown. After a conflict, another process or an earlier attempt has changed the heartbeat.
+    /// Ends the attempt, whose result may be unknown.
+    ///
+    /// After a conflict, another process or an earlier attempt has changed the heartbeat.
     pub(super) fn finish(&mut self, now: Time, swap: Option<Swap>) {
         let attempt = self.in_flight.take();
         match swap {
@@ -88,7 +90,7 @@ impl Lease {
             }
             Some(Swap::Conflict) => {
                 // This attempt has had no effect, but an earlier one may have.
-                self.attempts.retain(|one| Some(one.beat) != attempt.map(|attempt| attempt.beat));
+                self.attempts.retain(|one| Some(one.sequence) != attempt.map(|attempt| attempt.sequence));
                 self.revision = None;
             }
             None => self.next = now + retry_after(self.lease),
@@ -96,12 +98,12 @@ impl Lease {
     }
 
     /// Takes the state of the own heartbeat from the store, if it is not known.
-    pub(super) fn learn(&mut self, revision: Revision, beat: u64) {
+    pub(super) fn learn(&mut self, revision: Revision, sequence: u64) {
         if self.revision.is_some() {
             return;
         }
         self.revision = Some(revision);
-        if let Some(attempt) = self.attempts.iter().find(|attempt| attempt.beat == beat) {
+        if let Some(attempt) = self.attempts.iter().find(|attempt| attempt.sequence == sequence) {
             self.since = self.since.max(Some(attempt.started));
         }
     }

@@ -6,15 +6,15 @@
 //! | rule | reason |
 //! | --- | --- |
 //! | A member changes its own heartbeat three times per lease, and serves only until its lease ends. | It can be gone, paused or cut off at any time. |
-//! | A member that has seen no change of another heartbeat for a whole lease deletes it, by a swap that expects the revision it has seen. | From then on, the other one cannot renew its lease, which has ended. |
+//! | A member that has seen no change of another heartbeat for a whole lease evicts the other one: it deletes the heartbeat, by a swap that expects the revision it has seen. | From then on, the other one cannot renew its lease, which has ended. |
 //! | Partitions whose owner has no heartbeat get new owners, in the next version of the topology. | Only a deleted heartbeat proves that the lease has ended. |
 //! | The version in which a partition got its owner is its epoch. A closed partition opens only with a greater epoch. | The epoch tells the states of an owner apart, also two of the same instance. |
-//! | A member ignores what it owned before its heartbeat was created. | An earlier process with the same name, or itself before it was deposed, may have had it. |
+//! | A member ignores what it owned before its heartbeat was created. | An earlier process with the same name, or itself before it was evicted, may have had it. |
 
+mod failure_detector;
 mod heartbeat;
-mod holdings;
 mod lease;
-mod observed;
+mod owned;
 mod plan;
 mod snapshot;
 mod steps;
@@ -26,10 +26,10 @@ use std::{
 };
 
 use self::{
+    failure_detector::FailureDetector,
     heartbeat::Heartbeat,
-    holdings::{Change, Holdings},
     lease::{Lease, retry_after},
-    observed::Observed,
+    owned::{Change, OwnedPartitions},
     snapshot::Snapshot,
 };
 use crate::{Entry, Members, Revision, Swap};
@@ -45,10 +45,12 @@ pub(crate) struct Settings {
     pub(crate) partitions: u16,
     pub(crate) lease: Duration,
     /// A random number, which distinguishes processes with the same name.
-    pub(crate) life: u64,
+    pub(crate) incarnation: u64,
 }
 
-/// The kind of a store call. There is at most one call of each kind at a time, so a heartbeat never waits for other calls.
+/// The kind of a store call.
+///
+/// There is at most one call of each kind at a time, so a heartbeat never waits for other calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CallKind {
     Heartbeat,
@@ -110,12 +112,12 @@ pub(crate) enum Output {
 pub(crate) struct Machine {
     settings: Settings,
     phase: Phase,
-    /// The current [life](Heartbeat::life), as a number.
-    life: u64,
+    /// The current [incarnation](Heartbeat::incarnation), as a number.
+    incarnation: u64,
     lease: Lease,
-    observed: Observed,
+    failure_detector: FailureDetector,
     members: Members,
-    holdings: Holdings,
+    owned: OwnedPartitions,
     work: Work,
     served: BTreeSet<u16>,
     failure: Option<io::Error>,
@@ -132,7 +134,7 @@ enum Phase {
         after: Option<u64>,
     },
     /// Another member has deleted its heartbeat. It joins again when all partitions are closed.
-    Deposed,
+    Evicted,
     /// Closes its partitions.
     Closing,
     /// Deletes its heartbeat, but not after this time.
@@ -140,7 +142,7 @@ enum Phase {
         until: Time,
     },
     /// Gives its partitions to the others, but not after this time.
-    Giving {
+    HandingOver {
         until: Time,
     },
     Ended,
@@ -160,18 +162,18 @@ enum Work {
     /// A swap after which the member looks again.
     Changing,
     Deleting,
-    Giving,
+    HandingOver,
 }
 
 impl Machine {
     pub(crate) fn new(settings: Settings) -> Self {
         Machine {
-            life: settings.life,
+            incarnation: settings.incarnation,
             lease: Lease::new(settings.lease),
             phase: Phase::Joining,
-            observed: Observed::default(),
+            failure_detector: FailureDetector::default(),
             members: Members::default(),
-            holdings: Holdings::default(),
+            owned: OwnedPartitions::default(),
             work: Work::Idle { next: Time::ZERO },
             served: BTreeSet::new(),
             failure: None,
@@ -187,27 +189,27 @@ impl Machine {
             Input::Answered(CallKind::Heartbeat, answer) => {
                 self.lease.finish(now, answer.swap());
                 if self.lease.revision().is_none() {
-                    self.look_again(now);
+                    self.list_again(now);
                 }
                 self.reconcile(now);
             }
             Input::Answered(CallKind::Work, answer) => self.answered(now, answer),
             Input::Opened(partition, Ok(())) => {
-                let change = self.holdings.opened(partition);
+                let change = self.owned.opened(partition);
                 self.change(change);
             }
             Input::Opened(partition, Err(error)) => {
-                self.holdings.closed(partition);
+                self.owned.closed(partition);
                 self.fail(error);
             }
             Input::Closed(partition) => {
-                self.holdings.closed(partition);
-                if !self.holdings.is_closing() {
-                    self.look_again(now);
+                self.owned.closed(partition);
+                if !self.owned.is_closing() {
+                    self.list_again(now);
                 }
                 self.reconcile(now);
             }
-            Input::Changed => self.look_again(now),
+            Input::Changed => self.list_again(now),
             Input::Leave => self.leave(),
         }
         self.proceed(now);
@@ -218,14 +220,16 @@ impl Machine {
     /// Returns the time at which the machine needs a [`Wake`](Input::Wake), if nothing else happens before.
     pub(crate) fn wake_at(&self) -> Option<Time> {
         let until = match self.phase {
-            Phase::Deleting { until } | Phase::Giving { until } => Some(until),
+            Phase::Deleting { until } | Phase::HandingOver { until } => Some(until),
             _ => None,
         };
         let lease_end = self.service().map(|(_, end)| end);
         [until, lease_end, self.next_heartbeat(), self.next_work()].into_iter().flatten().min()
     }
 
-    /// Returns the partitions that the member serves, and the time at which it has to stop, if there are any.
+    /// Returns the partitions that the member serves, and the time when it has to stop.
+    ///
+    /// Returns `None` if it serves none.
     pub(crate) fn service(&self) -> Option<(&BTreeSet<u16>, Time)> {
         (!self.served.is_empty()).then(|| (&self.served, self.lease.end()))
     }
@@ -233,7 +237,7 @@ impl Machine {
     /// Returns the partitions that the member believes to own alone at this time.
     #[cfg(test)]
     pub(crate) fn serves_at(&self, now: Time) -> BTreeSet<u16> {
-        if self.lease.is_valid(now) { self.holdings.open().collect() } else { BTreeSet::new() }
+        if self.lease.is_valid(now) { self.owned.open().collect() } else { BTreeSet::new() }
     }
 
     fn next_heartbeat(&self) -> Option<Time> {
@@ -242,7 +246,7 @@ impl Machine {
 
     fn next_work(&self) -> Option<Time> {
         match (self.work, &self.phase) {
-            (_, Phase::Deposed | Phase::Closing | Phase::Ended) => None,
+            (_, Phase::Evicted | Phase::Closing | Phase::Ended) => None,
             (Work::Idle { next }, _) => Some(next),
             _ => None,
         }
@@ -251,23 +255,23 @@ impl Machine {
     /// Goes on to the next phase, and begins the calls that are due.
     fn proceed(&mut self, now: Time) {
         match self.phase {
-            Phase::Deposed
-                if self.holdings.are_closed()
+            Phase::Evicted
+                if self.owned.are_closed()
                     && !self.lease.is_in_flight()
                     && matches!(self.work, Work::Idle { .. }) =>
             {
                 self.join_again(now);
             }
-            Phase::Closing if self.holdings.are_closed() => {
+            Phase::Closing if self.owned.are_closed() => {
                 self.phase = Phase::Deleting { until: now + self.settings.lease };
-                self.look_again(now);
+                self.list_again(now);
             }
-            Phase::Deleting { until } | Phase::Giving { until } if now >= until => self.end(),
+            Phase::Deleting { until } | Phase::HandingOver { until } if now >= until => self.end(),
             _ => {}
         }
         if self.next_heartbeat().is_some_and(|next| next <= now) {
             let expected = self.lease.revision();
-            let value = self.beat(now);
+            let value = self.renew(now);
             self.call(CallKind::Heartbeat, self.swap_own(expected, Some(value)));
         }
         if self.next_work().is_some_and(|next| next <= now) {
@@ -286,7 +290,7 @@ impl Machine {
 
     /// Tells the server which partitions to serve, before all other tasks, if they have changed.
     fn serve(&mut self, now: Time) {
-        let served = if self.lease.is_valid(now) { self.holdings.open().collect() } else { BTreeSet::new() };
+        let served = if self.lease.is_valid(now) { self.owned.open().collect() } else { BTreeSet::new() };
         if served != self.served {
             if !self.lease.is_valid(now) {
                 tracing::warn!(
@@ -300,7 +304,7 @@ impl Machine {
 
     /// Opens and closes partitions, so that they become those of the topology.
     fn reconcile(&mut self, now: Time) {
-        let wanted: BTreeMap<u16, u64> = match self.phase {
+        let assigned: BTreeMap<u16, u64> = match self.phase {
             Phase::Joined { after: Some(after) } => {
                 let own = |partition: &u16| {
                     self.members.owner(*partition).is_some_and(|owner| owner.name == self.settings.name)
@@ -311,7 +315,7 @@ impl Machine {
             }
             _ => BTreeMap::new(),
         };
-        let changes = self.holdings.want(&wanted, self.lease.is_valid(now));
+        let changes = self.owned.assign(&assigned, self.lease.is_valid(now));
         changes.into_iter().for_each(|change| self.change(Some(change)));
     }
 
@@ -327,7 +331,7 @@ impl Machine {
     }
 
     /// Lists the entries as soon as possible.
-    fn look_again(&mut self, now: Time) {
+    fn list_again(&mut self, now: Time) {
         match &mut self.work {
             Work::Idle { next } => *next = now,
             Work::Listing { again } => *again = true,
@@ -335,20 +339,20 @@ impl Machine {
         }
     }
 
-    /// Returns the next value of the own heartbeat.
-    fn beat(&mut self, now: Time) -> String {
+    /// Begins an attempt to renew the lease. Returns the next value of the own heartbeat.
+    fn renew(&mut self, now: Time) -> String {
         let Settings { address, lease, .. } = &self.settings;
         let (address, lease) = (address.clone(), *lease);
-        let beat = self.lease.begin(now);
-        Heartbeat { address, lease, life: self.life(), beat }.to_string()
+        let sequence = self.lease.begin(now);
+        Heartbeat { address, lease, incarnation: self.incarnation(), sequence }.to_string()
     }
 
     fn swap_own(&self, expected: Option<Revision>, value: Option<String>) -> Call {
         Call::Swap { key: heartbeat::key(&self.settings.name), expected, value }
     }
 
-    fn life(&self) -> String {
-        format!("{:016x}", self.life)
+    fn incarnation(&self) -> String {
+        format!("{:016x}", self.incarnation)
     }
 
     /// Leaves because of an error.
@@ -361,7 +365,7 @@ impl Machine {
     }
 
     fn leave(&mut self) {
-        if let Phase::Joining | Phase::Joined { .. } | Phase::Deposed = self.phase {
+        if let Phase::Joining | Phase::Joined { .. } | Phase::Evicted = self.phase {
             self.phase = Phase::Closing;
             self.reconcile(Time::ZERO);
         }

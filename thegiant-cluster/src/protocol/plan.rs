@@ -7,8 +7,9 @@ use crate::members::{Instance, Members, Owner};
 /// The instances with a heartbeat, by name, with their addresses.
 pub(super) type Live = BTreeMap<String, String>;
 
-/// Returns the next version, if the live instances are others than those of the current one, or if a partition needs an owner.
+/// Returns the next version of the topology, if there has to be one.
 ///
+/// That is so if the live instances are others than those of the current version, or if a partition needs an owner.
 /// A partition stays where it is if its owner is live and `is_kept`. The others go to the instances with the fewest partitions.
 pub(super) fn next(
     current: &Members,
@@ -44,7 +45,9 @@ pub(super) fn next(
     Some(Members { version: epoch, instances, owners })
 }
 
-/// Returns the partitions that an instance has to give to others, so that no instance has two more than another.
+/// Returns the partitions that an instance has to give to others.
+///
+/// Without them, no instance has two more than another.
 pub(super) fn surplus(members: &Members, name: &str) -> Vec<u16> {
     let mut counts = vec![0; members.instances.len()];
     members.owners.iter().for_each(|owner| counts[owner.instance] += 1);

@@ -44,9 +44,9 @@ impl Snapshot {
         Ok(snapshot)
     }
 
-    /// Returns whether an instance has a heartbeat of this life.
-    pub(super) fn has(&self, name: &str, life: &str) -> bool {
-        self.heartbeats.get(name).is_some_and(|(heartbeat, _)| heartbeat.life == life)
+    /// Returns whether an instance has a heartbeat of this incarnation.
+    pub(super) fn has(&self, name: &str, incarnation: &str) -> bool {
+        self.heartbeats.get(name).is_some_and(|(heartbeat, _)| heartbeat.incarnation == incarnation)
     }
 
     /// Returns the instances with a heartbeat.

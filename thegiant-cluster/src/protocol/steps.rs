@@ -20,7 +20,7 @@ impl Machine {
                     self.work = Work::Idle { next: now + self.settings.lease / 3 };
                 }
                 match Snapshot::parse(entries) {
-                    Ok(snapshot) => self.look(now, &snapshot),
+                    Ok(snapshot) => self.listed(now, &snapshot),
                     Err(error) => self.fail(error),
                 }
             }
@@ -33,33 +33,34 @@ impl Machine {
             (Work::Deleting, Answer::Swapped(swap)) => {
                 self.lease.forget();
                 if let (Swap::Done(_), Phase::Deleting { until }) = (swap, &self.phase) {
-                    self.phase = Phase::Giving { until: *until };
+                    self.phase = Phase::HandingOver { until: *until };
                 }
             }
-            (Work::Giving, Answer::Swapped(Swap::Done(_))) => self.end(),
+            (Work::HandingOver, Answer::Swapped(Swap::Done(_))) => self.end(),
             _ => {}
         }
     }
 
-    fn look(&mut self, now: Time, snapshot: &Snapshot) {
+    /// Takes the entries of the store.
+    fn listed(&mut self, now: Time, snapshot: &Snapshot) {
         match self.phase {
             Phase::Joining => self.join(now, snapshot),
             Phase::Joined { after } => {
                 self.phase = Phase::Joined { after: after.or(Some(snapshot.members.version)) };
-                self.tend(now, snapshot);
+                self.maintain(now, snapshot);
             }
             Phase::Deleting { until } => match snapshot.heartbeats.get(&self.settings.name) {
-                Some((own, revision)) if own.life == self.life() => {
-                    self.lease.learn(*revision, own.beat);
-                    self.look_again(now);
+                Some((own, revision)) if own.incarnation == self.incarnation() => {
+                    self.lease.learn(*revision, own.sequence);
+                    self.list_again(now);
                 }
                 _ => {
-                    self.phase = Phase::Giving { until };
-                    self.look_again(now);
+                    self.phase = Phase::HandingOver { until };
+                    self.list_again(now);
                 }
             },
-            Phase::Giving { .. } => self.give(snapshot),
-            Phase::Deposed | Phase::Closing | Phase::Ended => {}
+            Phase::HandingOver { .. } => self.hand_over(snapshot),
+            Phase::Evicted | Phase::Closing | Phase::Ended => {}
         }
     }
 
@@ -69,24 +70,24 @@ impl Machine {
             return self.fail(error);
         }
         self.observe(now, snapshot);
-        let (name, life) = (self.settings.name.clone(), self.life());
-        if snapshot.has(&name, &life) {
+        let (name, incarnation) = (self.settings.name.clone(), self.incarnation());
+        if snapshot.has(&name, &incarnation) {
             // A request has taken effect although its answer was lost.
             let (own, revision) = &snapshot.heartbeats[&name];
-            self.lease.learn(*revision, own.beat);
+            self.lease.learn(*revision, own.sequence);
             self.phase = Phase::Joined { after: None };
-            return self.look_again(now);
+            return self.list_again(now);
         }
         let is_in_the_way = |other: &&String| **other == name || self.has_own_address(snapshot, other);
         let in_the_way = snapshot.heartbeats.keys().find(is_in_the_way);
         match in_the_way {
-            Some(other) if self.observed.is_alive(other) => {
+            Some(other) if self.failure_detector.is_alive(other) => {
                 let error = in_use(other, &self.settings.address, *other == name);
                 self.fail(error);
             }
-            Some(other) => self.depose_if_dead(now, snapshot, other),
+            Some(other) => self.evict_if_dead(now, snapshot, other),
             None => {
-                let value = self.beat(now);
+                let value = self.renew(now);
                 self.work = Work::Creating;
                 self.call(CallKind::Work, self.swap_own(None, Some(value)));
             }
@@ -94,18 +95,18 @@ impl Machine {
     }
 
     /// Takes the current topology, and changes it if it should be another one.
-    fn tend(&mut self, now: Time, snapshot: &Snapshot) {
+    fn maintain(&mut self, now: Time, snapshot: &Snapshot) {
         let name = &self.settings.name;
-        if !snapshot.has(name, &self.life()) {
+        if !snapshot.has(name, &self.incarnation()) {
             tracing::warn!(
                 name,
                 "another instance has taken over: this one closes its partitions and joins again"
             );
-            self.phase = Phase::Deposed;
+            self.phase = Phase::Evicted;
             return self.reconcile(now);
         }
         let (own, revision) = &snapshot.heartbeats[name];
-        self.lease.learn(*revision, own.beat);
+        self.lease.learn(*revision, own.sequence);
         self.observe(now, snapshot);
         let checked = self.check_partitions(&snapshot.members).and_then(|()| self.check_address(snapshot));
         if let Err(error) = checked {
@@ -118,65 +119,65 @@ impl Machine {
         self.reconcile(now);
         let dead = self.others(snapshot).find(|other| self.is_dead(now, snapshot, other));
         match dead {
-            Some(dead) => self.depose_if_dead(now, snapshot, dead),
-            None => self.balance(now, snapshot),
+            Some(dead) => self.evict_if_dead(now, snapshot, dead),
+            None => self.rebalance(now, snapshot),
         }
     }
 
     /// Gives partitions without an owner to members, and closes the own ones that another member should have.
-    fn balance(&mut self, now: Time, snapshot: &Snapshot) {
+    fn rebalance(&mut self, now: Time, snapshot: &Snapshot) {
         let Phase::Joined { after: Some(after) } = self.phase else { return };
         let name = &self.settings.name;
         let is_kept = |partition, owner: &str| {
             let epoch = self.members.epoch(partition).unwrap_or_default();
-            owner != name || (epoch > after && !self.holdings.is_closed(partition, epoch))
+            owner != name || (epoch > after && !self.owned.is_closed(partition, epoch))
         };
         if let Some(next) = plan::next(&self.members, self.settings.partitions, &snapshot.live(), is_kept) {
             self.work = Work::Changing;
             return self.swap_topology(snapshot.revision, &next);
         }
-        if self.holdings.are_open() && self.lease.is_valid(now) {
+        if self.owned.are_open() && self.lease.is_valid(now) {
             for partition in plan::surplus(&self.members, name) {
-                let change = self.holdings.close(partition);
+                let change = self.owned.close(partition);
                 self.change(change);
             }
         }
     }
 
     /// Gives the partitions to the others, after the own heartbeat is deleted.
-    fn give(&mut self, snapshot: &Snapshot) {
+    fn hand_over(&mut self, snapshot: &Snapshot) {
         let partitions = snapshot.members.partitions();
         match plan::next(&snapshot.members, partitions, &snapshot.live(), |_, _| true) {
             Some(next) => {
-                self.work = Work::Giving;
+                self.work = Work::HandingOver;
                 self.swap_topology(snapshot.revision, &next);
             }
             None => self.end(),
         }
     }
 
-    /// Begins a new life, without anything from the last one.
+    /// Joins as a new incarnation, which knows nothing of the last one.
     pub(super) fn join_again(&mut self, now: Time) {
-        self.holdings.clear();
-        self.observed.clear();
+        self.owned.clear();
+        self.failure_detector.clear();
         self.lease = Lease::new(self.settings.lease);
-        self.life = self.life.wrapping_add(1);
+        self.incarnation = self.incarnation.wrapping_add(1);
         self.phase = Phase::Joining;
-        self.look_again(now);
+        self.list_again(now);
     }
 
     fn observe(&mut self, now: Time, snapshot: &Snapshot) {
         let all = snapshot.heartbeats.iter().map(|(name, (_, revision))| (&**name, *revision));
-        self.observed.look(now, self.settings.lease * 2 / 3, all);
+        self.failure_detector.observe(now, self.settings.lease * 2 / 3, all);
     }
 
     fn is_dead(&self, now: Time, snapshot: &Snapshot, name: &str) -> bool {
         let (heartbeat, _) = &snapshot.heartbeats[name];
-        self.observed.is_dead(name, now, heartbeat.lease)
+        self.failure_detector.is_dead(name, now, heartbeat.lease)
     }
 
     /// Deletes a heartbeat that has been unchanged for its lease, so that it cannot be renewed.
-    fn depose_if_dead(&mut self, now: Time, snapshot: &Snapshot, name: &str) {
+    fn evict_if_dead(&mut self, now: Time, snapshot: &Snapshot, name: &str) {
         if self.is_dead(now, snapshot, name) {
             let (_, revision) = &snapshot.heartbeats[name];
             tracing::warn!(name, "an instance has sent no heartbeat for its lease: the others take over");

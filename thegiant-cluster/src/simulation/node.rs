@@ -47,7 +47,7 @@ impl Node {
             address: self.address.clone(),
             partitions,
             lease: LEASE,
-            life: id << 20,
+            incarnation: id << 20,
         };
         self.process = Some(Process {
             id,

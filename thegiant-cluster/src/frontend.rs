@@ -1,4 +1,4 @@
-//! The server of a member, as its clients see it: an instance of a cluster, or a master with standbys.
+//! The frontend of a member: an instance of a cluster, or a master with standbys.
 
 use std::{
     collections::BTreeSet,
@@ -16,14 +16,16 @@ use crate::{Members, members::slots};
 
 /// The server of a member, as its clients see it.
 #[derive(Clone)]
-pub(crate) enum Front {
+pub(crate) enum Frontend {
     /// An instance of a Redis Cluster, with this number of partitions.
     Cluster { server: ServerHandle, partitions: u16 },
     /// A master, or a replica that waits.
     Standby(Arc<Standby>),
 }
 
-/// A server that has all keys or none, and the facade that names the one that has them.
+/// A server that has all keys or none.
+///
+/// The facade names the server that has them.
 pub(crate) struct Standby {
     server: ServerHandle,
     sentinel: Sentinel,
@@ -38,27 +40,27 @@ struct State {
     owner: Instance,
 }
 
-impl Front {
+impl Frontend {
     /// Returns a server that serves nothing yet, and that is this instance.
     pub(crate) fn standby(server: ServerHandle, sentinel: Sentinel, name: String, own: Instance) -> Self {
         let state = Mutex::new(State { is_master: false, owner: own });
-        Front::Standby(Arc::new(Standby { server, sentinel, name, state }))
+        Frontend::Standby(Arc::new(Standby { server, sentinel, name, state }))
     }
 
-    /// Checks that the server is the only instance of the topology that its member has all keys in.
+    /// Checks that the server is the instance of this topology.
     ///
     /// # Errors
     /// If the server is another instance of its cluster, or of none.
     pub(crate) fn check(&self, own: &Topology) -> io::Result<()> {
         match self {
-            Front::Cluster { server, .. } if !server.is_instance_of(own)? => {
+            Frontend::Cluster { server, .. } if !server.is_instance_of(own)? => {
                 let mistake = format!(
                     "the server is not the instance {:?} of its cluster: give Cluster::member the name of the member",
                     own.owner(0).name()
                 );
                 Err(io::Error::new(io::ErrorKind::InvalidInput, mistake))
             }
-            Front::Cluster { .. } | Front::Standby(_) => Ok(()),
+            Frontend::Cluster { .. } | Frontend::Standby(_) => Ok(()),
         }
     }
 
@@ -68,10 +70,10 @@ impl Front {
     /// If the server is no instance of a cluster, although it should be.
     pub(crate) fn serve(&self, served: &BTreeSet<u16>) -> io::Result<()> {
         match self {
-            Front::Cluster { server, partitions } => {
+            Frontend::Cluster { server, partitions } => {
                 Ok(server.serve_only(served.iter().map(|partition| slots(*partition, *partitions)))?)
             }
-            Front::Standby(standby) => {
+            Frontend::Standby(standby) => {
                 standby.set(|state| state.is_master = !served.is_empty());
                 Ok(())
             }
@@ -81,8 +83,8 @@ impl Front {
     /// Redirects clients to the owners of the partitions.
     pub(crate) fn redirect(&self, members: &Members) {
         let redirected = members.topology().and_then(|topology| match self {
-            Front::Cluster { server, .. } => server.set_topology(topology),
-            Front::Standby(standby) => {
+            Frontend::Cluster { server, .. } => server.set_topology(topology),
+            Frontend::Standby(standby) => {
                 standby.redirect(&topology);
                 Ok(())
             }
