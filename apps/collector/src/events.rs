@@ -224,41 +224,44 @@ struct Unchecked {
 impl Unchecked {
     /// Reads one part. Returns `false` if the next argument belongs to something else.
     fn read(&mut self, args: &mut Arguments<'_>) -> Result<bool> {
-        const BOTH: Error = Error::from_static(
-            "ERR syntax error, MAXLEN and MINID options at the same time are not compatible",
-        );
         const NEGATIVE: Error = Error::from_static("ERR The MAXLEN argument must be >= 0.");
         const NEGATIVE_LIMIT: Error = Error::from_static("ERR The LIMIT argument must be >= 0.");
         if args.len() < 2 {
             return Ok(false);
         }
         if args.accept("LIMIT") {
-            let max: i64 = args.take_integer()?;
-            self.at_most = Some(if max < 0 { return Err(NEGATIVE_LIMIT) } else { max });
-            return Ok(true);
-        }
-        let is_len = args.accept("MAXLEN");
-        if !is_len && !args.accept("MINID") {
+            self.at_most = Some(take_at_least_0(args, NEGATIVE_LIMIT)?);
+        } else if args.accept("MAXLEN") {
+            self.read_operator(args);
+            self.set(Limit::MaxLen(take_at_least_0(args, NEGATIVE)?))?;
+        } else if args.accept("MINID") {
+            self.read_operator(args);
+            self.set(Limit::MinId(Id::parse(args.take()?, 0)?))?;
+        } else {
             return Ok(false);
         }
-        self.is_approximate = args.len() > 1 && args.accept("~");
-        if !self.is_approximate && args.len() > 1 {
+        Ok(true)
+    }
+
+    /// Reads `=` or `~`, if the threshold follows.
+    fn read_operator(&mut self, args: &mut Arguments<'_>) {
+        let has_threshold = args.len() > 1;
+        self.is_approximate = has_threshold && args.accept("~");
+        if has_threshold && !self.is_approximate {
             args.accept("=");
         }
-        let limit = if is_len {
-            let len: i64 = args.take_integer()?;
-            if len < 0 {
-                return Err(NEGATIVE);
-            }
-            Limit::MaxLen(len)
-        } else {
-            Limit::MinId(Id::parse(args.take()?, 0)?)
-        };
+    }
+
+    /// Sets the limit, which replaces another one of the same kind.
+    fn set(&mut self, limit: Limit) -> Result<()> {
+        const BOTH: Error = Error::from_static(
+            "ERR syntax error, MAXLEN and MINID options at the same time are not compatible",
+        );
         if self.limit.is_some_and(|other| mem::discriminant(&other) != mem::discriminant(&limit)) {
             return Err(BOTH);
         }
         self.limit = Some(limit);
-        Ok(true)
+        Ok(())
     }
 
     fn check(self) -> Result<Option<Trim>> {
@@ -274,6 +277,12 @@ impl Unchecked {
             limit => Ok(limit.map(|limit| Trim { limit, at_most: self.at_most.filter(|max| *max > 0) })),
         }
     }
+}
+
+/// Takes an integer, or returns this error if it is negative.
+fn take_at_least_0(args: &mut Arguments<'_>, negative: Error) -> Result<i64> {
+    let number: i64 = args.take_integer()?;
+    if number < 0 { Err(negative) } else { Ok(number) }
 }
 
 impl<'a> FromArg<'a> for Trim {

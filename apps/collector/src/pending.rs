@@ -271,6 +271,7 @@ impl Reply for Claimed {
 /// Keeps a parse error, because Redis first checks that the group exists.
 struct Claim(Result<ClaimOptions>);
 
+#[derive(Default)]
 struct ClaimOptions {
     min_idle: i64,
     ids: Vec<Id>,
@@ -304,43 +305,46 @@ impl<'a> FromArg<'a> for Claim {
 
 impl ClaimOptions {
     fn parse(args: &mut Arguments<'_>) -> Result<Self> {
-        let invalid = |argument: &str| Error::err(format_args!("Invalid {argument} argument for XCLAIM"));
         let min_idle = parse_integer::<i64>(args.take()?).ok_or_else(|| invalid("min-idle-time"))?.max(0);
-        let mut options = ClaimOptions {
-            min_idle,
-            ids: Vec::new(),
-            delivered: None,
-            deliveries: None,
-            is_forced: false,
-            is_id_only: false,
-            last: None,
-        };
+        let mut options = ClaimOptions { min_idle, ..ClaimOptions::default() };
         while let Some(Ok(id)) = args.peek().map(|word| Id::parse(word, 0)) {
             args.take()?;
             options.ids.push(id);
         }
-        while let Some(word) = args.peek() {
-            if args.accept("FORCE") {
-                options.is_forced = true;
-            } else if args.accept("JUSTID") {
-                options.is_id_only = true;
-            } else if args.len() > 1 && args.accept("IDLE") {
-                let idle: i64 = parse_integer(args.take()?).ok_or_else(|| invalid("IDLE option"))?;
-                options.delivered = Some(now().saturating_sub(idle));
-            } else if args.len() > 1 && args.accept("TIME") {
-                options.delivered = Some(parse_integer(args.take()?).ok_or_else(|| invalid("TIME option"))?);
-            } else if args.len() > 1 && args.accept("RETRYCOUNT") {
-                let count: i64 = parse_integer(args.take()?).ok_or_else(|| invalid("RETRYCOUNT option"))?;
-                options.deliveries = Some(count).filter(|count| *count >= 0);
-            } else if args.len() > 1 && args.accept("LASTID") {
-                options.last = Some(Id::parse(args.take()?, 0)?);
-            } else {
-                let word = String::from_utf8_lossy(word);
-                return Err(Error::err(format_args!("Unrecognized XCLAIM option '{word}'")));
-            }
+        while !args.is_empty() {
+            options.read(args)?;
         }
         Ok(options)
     }
+
+    /// Reads the next option.
+    fn read(&mut self, args: &mut Arguments<'_>) -> Result<()> {
+        let has_value = args.len() > 1;
+        if args.accept("FORCE") {
+            self.is_forced = true;
+        } else if args.accept("JUSTID") {
+            self.is_id_only = true;
+        } else if has_value && args.accept("IDLE") {
+            let idle: i64 = parse_integer(args.take()?).ok_or_else(|| invalid("IDLE option"))?;
+            self.delivered = Some(now().saturating_sub(idle));
+        } else if has_value && args.accept("TIME") {
+            self.delivered = Some(parse_integer(args.take()?).ok_or_else(|| invalid("TIME option"))?);
+        } else if has_value && args.accept("RETRYCOUNT") {
+            let count: i64 = parse_integer(args.take()?).ok_or_else(|| invalid("RETRYCOUNT option"))?;
+            self.deliveries = Some(count).filter(|count| *count >= 0);
+        } else if has_value && args.accept("LASTID") {
+            self.last = Some(Id::parse(args.take()?, 0)?);
+        } else {
+            let word = String::from_utf8_lossy(args.take()?);
+            return Err(Error::err(format_args!("Unrecognized XCLAIM option '{word}'")));
+        }
+        Ok(())
+    }
+}
+
+/// Returns the error of an argument of `XCLAIM`.
+fn invalid(argument: &str) -> Error {
+    Error::err(format_args!("Invalid {argument} argument for XCLAIM"))
 }
 
 /// The options of `XAUTOCLAIM`.
