@@ -140,9 +140,10 @@ class Jobs:
         count: int | None = None,
         from_: Sequence[str | bytes],
     ) -> list[tuple[bytes, bytes, bytes, int]] | None:
-        """Returns jobs as soon as a queue has some, after it finishes the previous job if an outcome is given.
+        """Returns jobs as soon as a queue has some.
 
-        A job is its queue, its id, its body and the number of earlier tries. The reply is null after the timeout.
+        If an outcome is given, it first finishes the previous job. A job is its queue, its id, its body and the number of
+        earlier tries. The reply is null after the timeout.
 
         - `reply`: the result of the previous job
         - `fail`: the reason why the previous job has failed
@@ -200,7 +201,9 @@ class Jobs:
         return int(reply)
 
     def working(self, id: str | bytes, milliseconds: int | None = None) -> int:
-        """Gives a worker more time for a job, and returns this time in milliseconds, or 0 if it has no limit.
+        """Gives a worker more time for a job, and returns the time.
+
+        The reply is in milliseconds, or 0 if the worker has no limit.
 
         - `milliseconds`: without it, the `RETRY` time begins again
 
@@ -314,7 +317,9 @@ class Jobs:
         keep: int | None = None,
         priority: int | None = None,
     ) -> bool:
-        """Adds a job to a queue whenever a cron expression says so. Returns 1, or 0 if it replaces a schedule.
+        """Adds a job to a queue at each time of a cron expression.
+
+        Returns 1, or 0 if it replaces a schedule.
 
         Errors:
 

@@ -41,8 +41,9 @@ impl<S: Storage> GroupCommit for Jobs<S> {
 }
 
 impl<S: Storage> Jobs<S> {
-    /// Writes the changes of timers, of lost clients, and of commands that wait without a reply. Group commit writes those of
-    /// other commands.
+    /// Writes the changes of timers, of lost clients, and of commands that wait without a reply.
+    ///
+    /// Group commit writes those of other commands.
     pub(crate) fn write_changes(&mut self, context: &mut Context<Self>) {
         if !S::IS_DURABLE {
             return;

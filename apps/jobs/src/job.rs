@@ -50,7 +50,9 @@ fn to_hex(mut number: u64, digits: &mut [u8]) {
     }
 }
 
-/// Reads text that is not an id as an id of run 0, which names no job. An unknown id is not an error either.
+/// Reads text that is not an id as an id of run 0, which names no job.
+///
+/// An unknown id is not an error either.
 impl TryFrom<&[u8]> for Id {
     type Error = Error;
 
@@ -87,13 +89,15 @@ pub(crate) struct Job {
     pub(crate) retry: Option<Duration>,
     pub(crate) added: Instant,
     pub(crate) state: JobState,
-    /// End of the delay, or end of the worker's `retry` time. A ready job keeps the time at which it came to the end of its
-    /// queue, if it did not when it was added.
+    /// End of the delay, or end of the worker's `retry` time.
+    ///
+    /// A ready job keeps the time at which it came to the end of its queue, if it did not when it was added.
     pub(crate) due: Option<Instant>,
     /// Time after which the job expires, unless a worker has it.
     pub(crate) expires: Option<Instant>,
-    /// Time at which the timer handles the job: the earlier of `due` and `expires`. `expires` does not count
-    /// while a worker has the job.
+    /// Time at which the timer handles the job: the earlier of `due` and `expires`.
+    ///
+    /// `expires` does not count while a worker has the job.
     pub(crate) deadline: Option<Instant>,
     pub(crate) caller: Option<Caller>,
     /// The parts that few jobs have.

@@ -20,7 +20,9 @@ const SET_BACK: i64 = 60 * 60 * 1000;
 
 #[commands(rows = SCHEDULING, group = "jobs")]
 impl<S: Storage> Jobs<S> {
-    /// Adds a job to a queue whenever a cron expression says so. Returns 1, or 0 if it replaces a schedule.
+    /// Adds a job to a queue at each time of a cron expression.
+    ///
+    /// Returns 1, or 0 if it replaces a schedule.
     ///
     /// # Errors
     /// - `CROSSSLOT`: in a cluster, the name and the queue have different slots

@@ -255,8 +255,9 @@ impl<S: Storage> Jobs<S> {
         true
     }
 
-    /// Returns a job to its queue whose client has disconnected, and its [`Disconnected`] message arrives soon; or it no
-    /// longer uses RESP3.
+    /// Returns a job to its queue whose client cannot take it.
+    ///
+    /// The client has disconnected, and its [`Disconnected`] message arrives soon; or it no longer uses RESP3.
     pub(crate) fn on_unpushable(&mut self, client: &Client, job: Id) {
         self.waiting.remove(client.id());
         self.queues.give_back(job, Return::Unseen, Instant::now());

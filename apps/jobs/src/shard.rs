@@ -8,7 +8,9 @@ use crate::job::Id;
 /// Prefix of the queues for dead jobs: dead jobs of the queue `mail` are in the queue `dead:mail`.
 const DEAD: &[u8] = b"dead:";
 
-/// The number of a shard, and the number of all shards. It decides which queues and which job ids the shard has.
+/// The number of a shard, and the number of all shards.
+///
+/// It decides which queues and which job ids the shard has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shard {
     pub(crate) number: u16,
@@ -29,12 +31,16 @@ impl Shard {
         !self.has_others() || thegiant::shard(queue, self.count) == self.number
     }
 
-    /// Returns whether a job with this id belongs to this shard. Ids are divided as names of queues are.
+    /// Returns whether a job with this id belongs to this shard.
+    ///
+    /// Ids are divided as names of queues are.
     pub(crate) fn has_id(self, id: Id) -> bool {
         self.has_queue(&id.format())
     }
 
-    /// Returns the name of the queue for the dead jobs of a queue. It has to belong to this shard too.
+    /// Returns the name of the queue for the dead jobs of a queue.
+    ///
+    /// It has to belong to this shard too.
     ///
     /// With several shards, it has the slot of the queue: `dead:{mail}` for `mail`.
     pub(crate) fn dead_queue(self, queue: &[u8]) -> Bytes {

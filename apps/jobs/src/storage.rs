@@ -71,7 +71,9 @@ impl Storage for Durable {
     }
 }
 
-/// The jobs of one of the partitions of a database. They are here while this instance owns the partition.
+/// The jobs of one of the partitions of a database.
+///
+/// They are here while this instance owns the partition.
 pub(crate) enum Partition {
     Closed,
     Open(Durable),

@@ -8,8 +8,9 @@ use thegiant::{Client, Error, Responder};
 
 use crate::job::Delivery;
 
-/// The clients that wait for jobs, and a wait list for each queue. The first client in a list is served
-/// first.
+/// The clients that wait for jobs, and a wait list for each queue.
+///
+/// The first client in a list is served first.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     clients: HashMap<u64, Waiter, RandomState>,
@@ -101,7 +102,9 @@ impl Waiting {
         self.clients.get(&first).map(|waiter| (first, &waiter.want))
     }
 
-    /// Moves the first client to the end of the list after a push, or removes it if its window is full.
+    /// Moves the first client to the end of the list after a push.
+    ///
+    /// Removes it instead if its window is full.
     pub(crate) fn on_pushed(&mut self, queue: &[u8], client: u64) {
         let Some(list) = self.lists.get_mut(queue) else { return };
         let Some(entry) = list.entries.pop_front() else { return };
@@ -143,7 +146,9 @@ impl Waiting {
         });
     }
 
-    /// Ends all waits: sends an error as the reply to `GETJOB`, and disconnects the clients that receive pushes.
+    /// Ends all waits.
+    ///
+    /// Sends an error as the reply to `GETJOB`, and disconnects the clients that receive pushes.
     pub(crate) fn fail(self, error: &Error) {
         for Waiter { want, .. } in self.clients.into_values() {
             match want {

@@ -16,9 +16,10 @@ use crate::{
 
 #[commands(rows = WORKERS, group = "jobs")]
 impl<S: Storage> Jobs<S> {
-    /// Returns jobs as soon as a queue has some, after it finishes the previous job if an outcome is given.
+    /// Returns jobs as soon as a queue has some.
     ///
-    /// A job is its queue, its id, its body and the number of earlier tries. The reply is null after the timeout.
+    /// If an outcome is given, it first finishes the previous job. A job is its queue, its id, its body and the number of
+    /// earlier tries. The reply is null after the timeout.
     ///
     /// # Arguments
     /// - `REPLY` the result of the previous job
@@ -39,31 +40,22 @@ impl<S: Storage> Jobs<S> {
         if self.waiting.is_pushed_to(client) || self.is_worker_elsewhere(responder.client()) {
             return responder.fail(IS_WORKER);
         }
-        if let Some(Outcome::Reply { id, .. } | Outcome::Fail { id, .. }) = &options.outcome
-            && self.queues.is_elsewhere(*id)
-        {
-            return responder.fail(Error::CROSS_SLOT);
+        let GetOptions { outcome, tried, nohang, timeout, count, from } = options;
+        let ended = outcome.map_or(Ok(()), |outcome| self.end_previous(outcome, tried, context));
+        if let Err(error) = ended {
+            return responder.fail(error);
         }
-        let ended = match options.outcome {
-            Some(Outcome::Reply { id, result }) => Some((id, Ok(Some(result)))),
-            Some(Outcome::Fail { id, reason }) => Some((id, Err(failure(&reason)))),
-            None => None,
-        };
-        if let Some((id, result)) = ended {
-            // As with a job that does not exist, the worker gets the next one.
-            drop(self.end_job(id, Try { number: options.tried }, result, context));
-        }
-        let count = options.count.unwrap_or(1).max(1);
-        let mut from = options.from.iter().map(|queue| self.take(queue, client, count));
-        let given = from.find(|given| !given.is_empty()).unwrap_or_default();
-        if !given.is_empty() || options.nohang {
-            self.answer(responder, Some(given).filter(|given| !given.is_empty()));
+        let count = count.unwrap_or(1).max(1);
+        let mut taken = from.iter().map(|queue| self.take(queue, client, count));
+        let given = taken.find(|given| !given.is_empty());
+        if given.is_some() || nohang {
+            self.answer(responder, given);
         } else {
-            let responder = match options.timeout {
+            let responder = match timeout {
                 Some(timeout) if !timeout.0.is_zero() => responder.timeout(timeout.0, None),
                 _ => responder,
             };
-            let queues = options.from.into_iter().map(Bytes::from).collect();
+            let queues = from.into_iter().map(Bytes::from).collect();
             self.waiting.add(client, queues, Want::Reply { responder, count });
             self.write_changes(context);
         }
@@ -127,7 +119,9 @@ impl<S: Storage> Jobs<S> {
         self.return_all(ids, Return::TriedAfter(ms.0), context)
     }
 
-    /// Gives a worker more time for a job, and returns this time in milliseconds, or 0 if it has no limit.
+    /// Gives a worker more time for a job, and returns the time.
+    ///
+    /// The reply is in milliseconds, or 0 if the worker has no limit.
     ///
     /// # Arguments
     /// - `milliseconds` without it, the `RETRY` time begins again
@@ -221,6 +215,27 @@ impl<S: Storage> Jobs<S> {
                 queue.iter().for_each(|queue| self.serve(queue));
             }
         }
+    }
+
+    /// Ends the previous job of a worker, which gets the next one even if there is no such job.
+    ///
+    /// # Errors
+    /// Refuses an outcome whose job is with another shard.
+    fn end_previous(
+        &mut self,
+        outcome: Outcome,
+        tried: Option<u32>,
+        context: &mut Context<Self>,
+    ) -> Result<(), Error> {
+        let (id, result) = match outcome {
+            Outcome::Reply { id, result } => (id, Ok(Some(result))),
+            Outcome::Fail { id, reason } => (id, Err(failure(&reason))),
+        };
+        if self.queues.is_elsewhere(id) {
+            return Err(Error::CROSS_SLOT);
+        }
+        drop(self.end_job(id, Try { number: tried }, result, context));
+        Ok(())
     }
 
     /// Ends a job. Returns whether a caller still waited for the result.

@@ -1,4 +1,6 @@
-//! The form of changes in an entry of the log of PostgreSQL. The version of the tables is also that of this form.
+//! The form of changes in an entry of the log of PostgreSQL.
+//!
+//! The version of the tables is also that of this form.
 
 use bytes::Bytes;
 
@@ -62,8 +64,9 @@ encoded! {
     }
 }
 
-/// Small numbers of either sign have one byte. Each byte has seven bits, from the lowest ones on, and says whether another
-/// one follows.
+/// Small numbers of either sign have one byte.
+///
+/// Each byte has seven bits, from the lowest ones on, and says whether another one follows.
 impl Encoded for i64 {
     fn put(&self, entry: &mut Vec<u8>) {
         let mut left = ((self << 1) ^ (self >> 63)) as u64;

@@ -54,7 +54,9 @@ trait Database {
     fn fold(&mut self) {}
 }
 
-/// Opens the jobs of a database, `sqlite:FILE` or `postgres://…`, and creates their tables if there are none. Returns all jobs.
+/// Opens the jobs of a database, `sqlite:FILE` or `postgres://…`, and creates their tables if there are none.
+///
+/// Returns all jobs.
 ///
 /// # Errors
 /// Returns an error if the URL is wrong, if another process owns the jobs, or if the tables have an unknown version.

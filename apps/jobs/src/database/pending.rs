@@ -51,7 +51,9 @@ impl Pending {
         self.schedules.extend(changes.removed_schedules.into_iter().map(|name| (name, None)));
     }
 
-    /// Notes that it is not known whether the tables have the changes: from now on, every removed job is removed from the table.
+    /// Notes that the tables may have the changes, or not.
+    ///
+    /// From now on, every removed job is removed from the table.
     pub(super) fn doubt(&mut self) {
         self.is_doubtful = true;
     }

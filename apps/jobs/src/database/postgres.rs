@@ -1,4 +1,6 @@
-//! The jobs in a schema of a database of PostgreSQL: in `jobs`, or those of a partition in `jobs_0`, `jobs_1` and so on.
+//! The jobs in a schema of a database of PostgreSQL.
+//!
+//! The schema is `jobs`. The jobs of a partition are in `jobs_0`, `jobs_1` and so on.
 
 use std::{
     thread,

@@ -18,7 +18,9 @@ pub(crate) struct Contents {
     pub(crate) schedules: Vec<ScheduleRow>,
 }
 
-/// Changes that one transaction writes: rows as they are now, and the keys of rows that are gone.
+/// Changes that one transaction writes.
+///
+/// They are rows as they are now, and the keys of rows that are gone.
 ///
 /// Changes can be written twice, with the same effect.
 #[derive(Debug, Default, PartialEq)]
@@ -47,7 +49,9 @@ impl Changes {
         jobs.chain(results).chain(schedules).sum()
     }
 
-    /// Divides the changes into parts with at most this many bytes, or with one row that has more.
+    /// Divides the changes into parts with at most this many bytes.
+    ///
+    /// A row with more bytes is a part by itself.
     pub(super) fn split(self, max: usize) -> Vec<Changes> {
         let Changes { added_jobs, results, schedules, .. } = self;
         let rest = Changes { added_jobs: Vec::new(), results: Vec::new(), schedules: Vec::new(), ..self };
@@ -112,7 +116,9 @@ pub(crate) struct JobChange {
     pub(crate) origin: Option<Bytes>,
     pub(crate) tries: i64,
     pub(crate) earlier_tries: i64,
-    /// The time at which the job becomes ready, or became ready. It gives the order of a queue.
+    /// The time at which the job becomes ready, or became ready.
+    ///
+    /// It gives the order of a queue.
     pub(crate) ready: i64,
     pub(crate) expires: Option<i64>,
     /// 1 if a worker has the job, else 0.

@@ -1,4 +1,6 @@
-//! The jobs in a file of SQLite, with a write-ahead log. Other programs can read the file meanwhile.
+//! The jobs in a file of SQLite, with a write-ahead log.
+//!
+//! Other programs can read the file meanwhile.
 
 use std::time::Duration;
 

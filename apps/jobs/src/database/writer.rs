@@ -30,7 +30,9 @@ pub(crate) struct Writer {
 /// Changes, and the sender of their outcome.
 type Order = (Changes, oneshot::Sender<Result<(), Error>>);
 
-/// Ends when changes, and all changes before them, are on disk, or when the database has refused one of them.
+/// Ends when changes, and all changes before them, are on disk.
+///
+/// It ends with an error when the database has refused one of them.
 pub(crate) type Written = Pin<Box<dyn Future<Output = Result<(), Error>>>>;
 
 impl Writer {

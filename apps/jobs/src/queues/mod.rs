@@ -1,4 +1,6 @@
-//! The jobs and their queues, a plain data structure. The caller passes the present time to each method.
+//! The jobs and their queues, a plain data structure.
+//!
+//! The caller passes the present time to each method.
 
 mod changes;
 mod names;

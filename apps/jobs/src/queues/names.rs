@@ -95,7 +95,9 @@ impl Queues {
         }
     }
 
-    /// Adds a caller to a job, or a producer that waits for no result. The job expires no sooner than `ttl` ends.
+    /// Adds a caller to a job, or a producer that waits for no result.
+    ///
+    /// The job expires no sooner than `ttl` ends.
     pub(crate) fn join(&mut self, id: Id, caller: Option<Caller>, ttl: Option<Duration>, now: Instant) {
         let Some(job) = self.jobs.get_mut(&id.number) else { return };
         let (was_stored, expired) = (job.is_stored(), job.expires);
@@ -113,7 +115,9 @@ impl Queues {
         self.set_due(id.number, due);
     }
 
-    /// Keeps the result of a job that has ended, if it was added with a name or with a time.
+    /// Keeps the result of a job that has ended, if somebody may ask for it.
+    ///
+    /// The job was added with a name, or with a time for its result.
     pub(crate) fn keep_result(&mut self, job: &Job, result: &JobResult, now: Instant) {
         let Some(rare) = &job.rare else { return };
         self.tidy_results(now);

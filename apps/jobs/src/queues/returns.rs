@@ -34,7 +34,9 @@ fn backoff(tries: u32) -> Duration {
 }
 
 impl Queues {
-    /// Returns a job that a worker has to its queue: to the head, or to the end after a delay.
+    /// Returns a job that a worker has to its queue.
+    ///
+    /// It goes to the head of the queue, or to the end after a delay.
     ///
     /// A job with too many tries becomes dead, and an expired job is removed. The method returns the queue
     /// that got a ready job.
@@ -102,7 +104,9 @@ impl Queues {
         Some(dead)
     }
 
-    /// Moves the first dead jobs of a queue back to its end. Returns the queue that had them, and their number.
+    /// Moves the first dead jobs of a queue back to its end.
+    ///
+    /// Returns the queue that had them, and their number.
     ///
     /// They can be tried as many times as before.
     pub(crate) fn redrive(&mut self, queue: &Bytes, count: usize, now: Instant) -> (Bytes, usize) {

@@ -101,7 +101,9 @@ impl Queues {
         self.shard
     }
 
-    /// Returns whether another shard may have a job with this id. A database has jobs of earlier runs, too.
+    /// Returns whether another shard may have a job with this id.
+    ///
+    /// A database has jobs of earlier runs, too.
     pub(crate) fn is_elsewhere(&self, id: Id) -> bool {
         let is_known = id.run == self.run || (self.tracker.is_on() && id.run != 0);
         is_known && !self.shard.has_id(id)
@@ -242,9 +244,9 @@ impl Queues {
         Some(job)
     }
 
-    /// Sets the time that a worker still has for its job: `lease`, or the retry time of the job.
+    /// Sets the time that a worker still has for its job.
     ///
-    /// Returns the new time, which is `None` if there is no limit.
+    /// Without `lease`, it is the retry time of the job. Returns the new time, which is `None` if there is no limit.
     ///
     /// # Errors
     /// Returns `NotHeld` if the client does not have the job.
@@ -323,8 +325,9 @@ impl Queues {
         })
     }
 
-    /// Removes results whose time is over, and queues that are empty and were not used since the last call, except those for which clients
-    /// wait.
+    /// Removes results whose time is over, and queues that are not used.
+    ///
+    /// A queue is not used if it is empty, was not used since the last call, and no client waits for its jobs.
     pub(crate) fn tidy(&mut self, is_wanted: impl Fn(&Bytes) -> bool, now: Instant) {
         self.tidy_results(now);
         let tracker = &mut self.tracker;
@@ -363,7 +366,9 @@ impl Queues {
         Some(job)
     }
 
-    /// Changes the state of a job and the counts. The caller adds it to the queue's `ready` list.
+    /// Changes the state of a job and the counts.
+    ///
+    /// The caller adds it to the queue's `ready` list.
     pub(super) fn set_state(&mut self, number: u64, state: JobState) {
         let Some(job) = self.jobs.get_mut(&number) else { return };
         let before = std::mem::replace(&mut job.state, state);

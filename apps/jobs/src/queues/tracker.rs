@@ -6,8 +6,10 @@ use bytes::Bytes;
 
 use crate::job::Job;
 
-/// Notes which jobs, results and queues have changed. Their rows are made when they are written, so that a job with many
-/// changes has one row, and one that was added and finished meanwhile has none.
+/// Notes which jobs, results and queues have changed.
+///
+/// Their rows are made when they are written, so that a job with many changes has one row, and one that was added and
+/// finished meanwhile has none.
 ///
 /// Jobs with callers are not in the database: when the process ends, their callers disconnect, and no worker would get them.
 #[derive(Debug, Default)]

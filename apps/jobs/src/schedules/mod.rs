@@ -1,4 +1,6 @@
-//! The schedules of all shards, a plain data structure. The caller passes the present time to each method.
+//! The schedules of all shards, a plain data structure.
+//!
+//! The caller passes the present time to each method.
 
 mod cron;
 mod rows;

@@ -108,7 +108,9 @@ impl Schedules {
         }
     }
 
-    /// Sets a schedule of a shard. Returns whether it is new, and did not replace one of the same name.
+    /// Sets a schedule of a shard.
+    ///
+    /// Returns whether it is new, and did not replace one of the same name.
     ///
     /// # Errors
     /// Returns an error if there are too many schedules.
@@ -136,7 +138,9 @@ impl Schedules {
         self.lock().next(shard).map(|(time, _)| time)
     }
 
-    /// Returns a schedule of this shard that fires at this time, and sets its next firing, which is later.
+    /// Returns a schedule of this shard that fires at this time.
+    ///
+    /// Sets its next firing, which is later.
     ///
     /// However many firings were missed, a schedule fires once.
     pub(crate) fn take_due(&self, shard: u16, now: i64) -> Option<Firing> {
