@@ -228,7 +228,9 @@ mod tests {
         for request in [
             "ADDJOB q body",
             "CALLJOB q body 20",
+            "CALLJOB q body 0",
             "GETJOB NOHANG FROM q",
+            "GETJOB FROM q",
             "PAUSE q",
             "SCHEDULE q @daily q body",
             "ACKJOB nonsense",

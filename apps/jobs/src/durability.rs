@@ -43,10 +43,14 @@ impl<S: Storage> GroupCommit for Jobs<S> {
 impl<S: Storage> Jobs<S> {
     /// Writes the changes of timers, of lost clients, and of commands that wait without a reply.
     ///
-    /// Group commit writes those of other commands.
+    /// Group commit writes those of other commands. If the jobs are with another instance, nobody waits here: a command that
+    /// came too late gets an error.
     pub(crate) fn write_changes(&mut self, context: &mut Context<Self>) {
         if !S::IS_DURABLE {
             return;
+        }
+        if !self.storage.is_open() {
+            return self.clear(context);
         }
         let changes = self.storage.take_changes(&mut self.queues, &self.schedules);
         let pushes = mem::take(&mut self.held.new);
