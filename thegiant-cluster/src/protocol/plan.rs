@@ -9,7 +9,7 @@ pub(super) type Live = BTreeMap<String, String>;
 
 /// Returns the next version of the topology, if there has to be one.
 ///
-/// That is so if the live instances are others than those of the current version, or if a partition needs an owner.
+/// There has to be one if the live instances are others than those of the current version, or if a partition needs an owner.
 /// A partition stays where it is if its owner is live and `is_kept`. The others go to the instances with the fewest partitions.
 pub(super) fn next(
     current: &Members,

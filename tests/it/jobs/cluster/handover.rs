@@ -23,7 +23,7 @@ fn a_new_instance_gets_its_share() {
     for (queue, blocked) in queues.iter().zip(&mut blocked) {
         blocked.send(line(&format!("GETJOB FROM {queue}")));
     }
-    // In each queue, the first one gets the next job. Another thread may serve the second one.
+    // The client that waits first gets the next job of its queue. Another thread may serve the second one, and be faster.
     wait_for_workers(&mut client, 6);
     for (queue, pushed) in queues.iter().zip(&mut pushed) {
         assert_eq!(pushed.ask(line(&format!("WORKER {queue}"))), "+OK\r\n");
