@@ -201,16 +201,19 @@ impl Store for Postgres {
 /// Connects, and creates the table if it is missing.
 async fn connect(target: Target, changed: Arc<Notify>) -> Result<Client, Error> {
     let (client, mut connection) = target.connect().await?;
+    let notified = Arc::clone(&changed);
     tokio::spawn(async move {
         // An error ends the calls, too.
         while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
             if let AsyncMessage::Notification(_) = message {
-                changed.notify_waiters();
+                notified.notify_waiters();
             }
         }
     });
     // A user may have another default, with which a commit that was acknowledged can be lost.
     client.batch_execute("SET synchronous_commit TO on; LISTEN thegiant_cluster").await?;
+    // Nobody has told of the changes since the last connection was lost.
+    changed.notify_waiters();
     // To create a table that exists needs a right that a user may lack.
     let exists = client.query_typed("SELECT to_regclass('thegiant_cluster')::text", &[]).await?;
     if exists.first().is_none_or(|row| row.try_get::<_, Option<String>>(0).is_ok_and(|name| name.is_none())) {

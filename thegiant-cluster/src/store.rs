@@ -73,7 +73,8 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// A new heartbeat in an entry `instances/NAME` that exists is no such change.
     ///
-    /// A member lists the entries then. It does so several times per lease anyway, so the default waits for ever.
+    /// A member lists the entries then, and calls this again before it lists them. It lists them several times per lease anyway, so the
+    /// default waits for ever.
     fn changed(&self) -> impl Future<Output = ()> + Send {
         std::future::pending()
     }

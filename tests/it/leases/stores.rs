@@ -1,10 +1,16 @@
 //! The promises of each store.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::ready,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use thegiant_cluster::{ClientTls, Etcd, MemoryStore, Postgres, Store, Swap};
+use tokio::time::timeout;
 
-use crate::support;
+use crate::support::{self, PATIENCE};
 
 pub(crate) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -29,6 +35,61 @@ fn a_store_in_etcd_swaps() {
         store.list().await.expect_err("no server is there");
         check(store).await;
     });
+}
+
+#[test]
+fn a_change_between_a_list_and_the_watch_of_etcd_is_noticed() {
+    let etcd = support::Etcd::start();
+    run(async {
+        let new = || Etcd::new([etcd.endpoint()], "/test/").expect("a valid endpoint");
+        let (store, other) = (new(), new());
+        let mut changed = pin!(store.changed());
+        assert!(is_waiting(&mut changed).await);
+        store.list().await.expect("it answers");
+        other.swap("topology", None, Some("1")).await.expect("it answers");
+        timeout(PATIENCE, &mut changed).await.expect("it notices the first change");
+        let Swap::Done(heartbeat) = other.swap("instances/a", None, Some("1")).await.expect("it answers")
+        else {
+            panic!("it is new")
+        };
+        timeout(PATIENCE, store.changed()).await.expect("it notices the second change");
+        // No change is noticed twice, and a heartbeat is none.
+        other.swap("instances/a", Some(heartbeat), Some("2")).await.expect("it answers");
+        let some_time = async {
+            for _ in 0..20 {
+                other.list().await.expect("it answers");
+            }
+        };
+        tokio::select! {
+            () = store.changed() => panic!("nothing has changed"),
+            () = some_time => {}
+        }
+    });
+}
+
+#[test]
+fn a_change_while_postgres_was_away_is_noticed() {
+    let postgres = support::Postgres::start();
+    run(async {
+        let store = Postgres::new(&postgres.url(), "test").expect("a valid URL");
+        store.list().await.expect("it answers");
+        let mut changed = pin!(store.changed());
+        assert!(is_waiting(&mut changed).await);
+        postgres.down();
+        postgres.up();
+        // Any call connects again: here one that is no list, and changes nothing.
+        while store.swap("instances/a", Some(1), Some("2")).await.is_err() {}
+        timeout(PATIENCE, changed).await.expect("it does not know that there was no change");
+    });
+}
+
+/// Returns whether a store has noticed no change yet.
+async fn is_waiting(changed: &mut Pin<&mut impl Future<Output = ()>>) -> bool {
+    tokio::select! {
+        biased;
+        () = changed => false,
+        () = ready(()) => true,
+    }
 }
 
 #[test]

@@ -12,6 +12,8 @@ pub(super) struct RangeRequest {
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct RangeResponse {
+    #[prost(message, optional, tag = "1")]
+    pub(super) header: Option<ResponseHeader>,
     #[prost(message, repeated, tag = "2")]
     pub(super) kvs: Vec<KeyValue>,
 }
@@ -104,6 +106,9 @@ pub(super) struct WatchCreateRequest {
     pub(super) key: Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
     pub(super) range_end: Vec<u8>,
+    /// The revision of the first change of interest, which may have been made already.
+    #[prost(int64, tag = "3")]
+    pub(super) start_revision: i64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

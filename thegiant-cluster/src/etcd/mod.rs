@@ -7,12 +7,13 @@ mod messages;
 use std::{fmt, io, time::Duration};
 
 use thegiant_tls::ClientTls;
+use tokio::sync::watch;
 
 use self::{
     connection::Connection,
     messages::{
         Compare, DeleteRangeRequest, Event, KeyValue, PutRequest, RangeRequest, RangeResponse, RequestOp,
-        TxnRequest, TxnResponse, WatchCreateRequest, WatchRequest, WatchResponse,
+        ResponseHeader, TxnRequest, TxnResponse, WatchCreateRequest, WatchRequest, WatchResponse,
     },
 };
 use crate::{Entry, Revision, Store, Swap, store::is_heartbeat};
@@ -38,6 +39,8 @@ const WATCH_AGAIN_AFTER: Duration = Duration::from_secs(1);
 pub struct Etcd {
     connection: Connection,
     prefix: String,
+    /// The revision up to which the member knows all changes; 0 before the first list.
+    known: watch::Sender<i64>,
 }
 
 impl Etcd {
@@ -55,7 +58,8 @@ impl Etcd {
         endpoints: impl IntoIterator<Item = impl AsRef<str>>,
         prefix: impl Into<String>,
     ) -> io::Result<Self> {
-        Ok(Etcd { connection: Connection::new(endpoints)?, prefix: prefix.into() })
+        let known = watch::Sender::new(0);
+        Ok(Etcd { connection: Connection::new(endpoints)?, prefix: prefix.into(), known })
     }
 
     /// Sets the user and the password.
@@ -117,16 +121,21 @@ impl Etcd {
         (vec![0], vec![0])
     }
 
-    /// Waits for a change in a new stream of changes.
+    /// Waits for a change after those that the member knows, in a new stream of changes.
     async fn watch(&self) -> io::Result<()> {
+        let listed = self.known.subscribe().wait_for(|known| *known > 0).await.map(|known| *known);
+        let start_revision = listed.map_err(io::Error::other)? + 1;
         let (key, range_end) = self.range();
-        let request = WatchRequest { create: Some(WatchCreateRequest { key, range_end }) };
+        let request = WatchRequest { create: Some(WatchCreateRequest { key, range_end, start_revision }) };
         let mut answers = self.connection.stream("/etcdserverpb.Watch/Watch", request).await?;
         loop {
             let answer: Option<WatchResponse> = answers.message().await.map_err(io::Error::other)?;
             let answer = answer.filter(|answer| !answer.canceled);
             let answer = answer.ok_or_else(|| io::Error::other("etcd: the watch has ended"))?;
             if answer.events.iter().any(|event| self.is_change(event)) {
+                let revisions = answer.events.into_iter().filter_map(|event| Some(event.kv?.mod_revision));
+                // A list may have seen later changes.
+                self.known.send_modify(|known| *known = revisions.fold(*known, i64::max));
                 return Ok(());
             }
         }
@@ -134,12 +143,12 @@ impl Etcd {
 
     /// Returns whether an event is more than a heartbeat.
     fn is_change(&self, event: &Event) -> bool {
-        let is_beat = |kv: &KeyValue| {
+        let is_renewal = |kv: &KeyValue| {
             let key = String::from_utf8_lossy(&kv.key);
             key.strip_prefix(&self.prefix).is_some_and(is_heartbeat) && kv.create_revision != kv.mod_revision
         };
         const PUT: i32 = 0;
-        event.kind != PUT || !event.kv.as_ref().is_some_and(is_beat)
+        event.kind != PUT || !event.kv.as_ref().is_some_and(is_renewal)
     }
 
     fn entry(&self, kv: KeyValue) -> io::Result<Entry> {
@@ -154,7 +163,8 @@ impl Store for Etcd {
     async fn list(&self) -> io::Result<Vec<Entry>> {
         let (key, range_end) = self.range();
         let answer = self.connection.call("/etcdserverpb.KV/Range", RangeRequest { key, range_end });
-        let RangeResponse { kvs } = answer.await?;
+        let RangeResponse { header, kvs } = answer.await?;
+        self.known.send_replace(revision(header)?);
         kvs.into_iter().map(|kv| self.entry(kv)).collect()
     }
 
@@ -175,8 +185,7 @@ impl Store for Etcd {
         if !succeeded {
             return Ok(Swap::Conflict);
         }
-        let header = header.ok_or_else(|| io::Error::other("etcd: an answer has no revision"))?;
-        Ok(Swap::Done(header.revision.cast_unsigned()))
+        Ok(Swap::Done(revision(header)?.cast_unsigned()))
     }
 
     async fn changed(&self) {
@@ -184,6 +193,12 @@ impl Store for Etcd {
             tokio::time::sleep(WATCH_AGAIN_AFTER).await;
         }
     }
+}
+
+/// Returns the revision of the store when it has answered.
+fn revision(header: Option<ResponseHeader>) -> io::Result<i64> {
+    let header = header.ok_or_else(|| io::Error::other("etcd: an answer has no revision"))?;
+    Ok(header.revision)
 }
 
 impl fmt::Debug for Etcd {
