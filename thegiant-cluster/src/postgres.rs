@@ -82,7 +82,7 @@ pub struct Postgres {
 enum Connection {
     None,
     /// A connection that is being opened, also after the call that needs it has been given up.
-    Connecting(JoinHandle<Result<Client, Error>>),
+    Connecting(JoinHandle<Result<Client, Failure>>),
     Open(Arc<Session>),
 }
 
@@ -112,7 +112,7 @@ impl Postgres {
     }
 
     /// Returns the open connection, or waits for a new one.
-    async fn session(&self) -> Result<Arc<Session>, Error> {
+    async fn session(&self) -> Result<Arc<Session>, Failure> {
         let mut connection = self.connection.lock().await;
         loop {
             *connection = match &mut *connection {
@@ -199,7 +199,7 @@ impl Store for Postgres {
 }
 
 /// Connects, and creates the table if it is missing.
-async fn connect(target: Target, changed: Arc<Notify>) -> Result<Client, Error> {
+async fn connect(target: Target, changed: Arc<Notify>) -> Result<Client, Failure> {
     let (client, mut connection) = target.connect().await?;
     let notified = Arc::clone(&changed);
     tokio::spawn(async move {

@@ -1,31 +1,30 @@
 #![doc = include_str!("../README.md")]
 //!
-//! - [`Target`]: a server and a database, from a URL; `options`: further options of the URL; `connect`: connections with TLS and
-//!   without; `limited`: ends a connection whose server is silent
+//! - [`Target`]: a server and a database, from a URL; `options`: further options of the URL; `address`: the sockets; `connect`:
+//!   connections with TLS and without; `limited`: ends a connection whose server is silent
+//! - [`BlockingClient`]: a client for a thread of its own
 //! - [`is_url`]: tells the URLs of PostgreSQL from others
 //! - [`described`], [`is_lost`]: what an error means
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod address;
+mod blocking;
 mod connect;
 mod limited;
 mod options;
 
-use std::{error::Error as StdError, str::FromStr, time::Duration};
+use std::{error::Error as StdError, io, str::FromStr, time::Duration};
 
 use thegiant_tls::ClientTls;
-use tokio_postgres::{
-    Client, Config, Socket,
-    config::{Host, SslMode, SslNegotiation, TargetSessionAttrs},
-    error::SqlState,
-};
+use tokio_postgres::{Client, Config, error::SqlState, tls::NoTlsStream};
 
-pub use crate::connect::Stream;
-use crate::{connect::Connect, limited::Limits, options::Options};
+use crate::{address::Address, limited::Limits, options::Options};
+pub use crate::{blocking::BlockingClient, connect::Stream};
 
 /// A connection. A task has to run it while its client is used.
 ///
 /// See [`Target::connect`] for an example.
-pub type Connection = tokio_postgres::Connection<Socket, Stream>;
+pub type Connection = tokio_postgres::Connection<Stream, NoTlsStream>;
 
 /// The error of a database.
 pub type Failure = Box<dyn StdError + Send + Sync>;
@@ -67,7 +66,6 @@ impl Target {
     ///
     /// A server that is silent for 5 seconds while a connection begins, or later for 30 seconds while it owes an answer to a client that
     /// blocks (`connect_blocking`), counts as lost. `connect_timeout=SECONDS` and `answer_timeout=SECONDS` set other times.
-    /// Connections over a Unix socket have no such limit.
     ///
     /// ```
     /// use thegiant_postgres::Target;
@@ -89,7 +87,7 @@ impl Target {
             // Reads the files once, for the errors.
             tls.connector("localhost:5432")?;
         }
-        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        Address::all(&config)?;
         if config.get_application_name().is_none() {
             config.application_name(app);
         }
@@ -125,21 +123,10 @@ impl Target {
         self.answer_timeout
     }
 
-    /// Returns the settings of a connection.
-    fn settings(&self, answer: Option<Duration>) -> (Config, Connect, Limits) {
-        let mut config = self.config.clone();
-        let connect = config.get_connect_timeout().copied().unwrap_or(self.connect_timeout);
-        config.connect_timeout(connect);
-        let is_tls_first = config.get_ssl_negotiation() == SslNegotiation::Direct;
-        if self.tls.is_none() && config.get_hosts().iter().any(|host| matches!(host, Host::Unix(_))) {
-            // The client has no hook for the streams of Unix sockets.
-            config.ssl_mode(SslMode::Disable);
-        } else {
-            // The client leaves everything before the first message to `Connect`.
-            config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
-        }
-        let limits = Limits::new(connect, answer);
-        (config, Connect::new(self.tls.clone(), is_tls_first, limits.clone()), limits)
+    /// Returns the limits of a connection.
+    fn limits(&self, answer: Option<Duration>) -> Limits {
+        let connect = self.config.get_connect_timeout().copied().unwrap_or(self.connect_timeout);
+        Limits::new(connect, answer)
     }
 
     /// Connects.
@@ -157,33 +144,32 @@ impl Target {
     ///
     /// # Errors
     /// Returns an error if no server can be reached, or if the server refuses the user.
-    pub async fn connect(&self) -> Result<(Client, Connection), tokio_postgres::Error> {
-        let (config, connect, limits) = self.settings(None);
-        let connected = config.connect(connect).await?;
+    pub async fn connect(&self) -> Result<(Client, Connection), Failure> {
+        let limits = self.limits(None);
+        let connected = connect::connect(&self.config, self.tls.as_ref(), &limits).await?;
         limits.set_connected();
         Ok(connected)
     }
 
-    /// Connects, and blocks the thread meanwhile. *Feature `blocking`.*
+    /// Connects, and blocks the thread meanwhile.
     ///
     /// ```no_run
     /// use thegiant_postgres::{Failure, Target};
     ///
     /// # fn run() -> Result<(), Failure> {
     /// let mut client = Target::parse("postgres://shop@db/orders", "shop")?.connect_blocking()?;
-    /// let row = client.query_one("SELECT count(*) FROM orders", &[])?;
+    /// let row = client.run(async |client| client.query_one("SELECT count(*) FROM orders", &[]).await)?;
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
     /// Returns an error if no server can be reached, or if the server refuses the user.
-    #[cfg(feature = "blocking")]
-    pub fn connect_blocking(&self) -> Result<postgres::Client, postgres::Error> {
-        let (config, connect, limits) = self.settings(Some(self.answer_timeout));
-        let client = postgres::Config::from(config).connect(connect)?;
-        limits.set_connected();
-        Ok(client)
+    ///
+    /// # Panics
+    /// Panics in a task of tokio, which must not block its thread.
+    pub fn connect_blocking(&self) -> Result<BlockingClient, Failure> {
+        BlockingClient::connect(self)
     }
 }
 
@@ -194,7 +180,7 @@ impl Target {
 ///
 /// # async fn run(target: Target) {
 /// if let Err(error) = target.connect().await {
-///     eprintln!("{}", described(error.into())); // error connecting to server: Connection refused (os error 111)
+///     eprintln!("{}", described(error)); // error connecting to server: Connection refused (os error 111)
 /// }
 /// # }
 /// ```
@@ -211,7 +197,7 @@ pub fn described(error: Failure) -> Failure {
 /// use thegiant_postgres::{Failure, Target, is_lost};
 ///
 /// # async fn run(target: Target) {
-/// if let Err(error) = target.connect().await.map_err(Failure::from) {
+/// if let Err(error) = target.connect().await {
 ///     println!("{error}, so {}", if is_lost(&error) { "try again" } else { "give up" });
 /// }
 /// # }
@@ -226,8 +212,11 @@ pub fn is_lost(error: &Failure) -> bool {
         // The server is a standby now.
         SqlState::READ_ONLY_SQL_TRANSACTION,
     ];
-    let error = error.downcast_ref::<tokio_postgres::Error>();
-    error.is_some_and(|error| error.code().is_none_or(|code| CODES.contains(code)))
+    match error.downcast_ref::<tokio_postgres::Error>() {
+        Some(error) => error.code().is_none_or(|code| CODES.contains(code)),
+        // No server could be reached.
+        None => error.is::<io::Error>(),
+    }
 }
 
 #[cfg(test)]

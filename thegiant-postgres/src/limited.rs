@@ -19,7 +19,7 @@ use tokio::{
 /// How long the server of a connection may be silent.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
-    connect: Duration,
+    pub(crate) connect: Duration,
     /// The limit for answers; `None` for a connection that also waits for notifications.
     answer: Option<Duration>,
     is_connected: Arc<AtomicBool>,

@@ -97,6 +97,20 @@ impl Postgres {
         });
     }
 
+    /// Stops all processes of the server, so that it answers nothing any more.
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    fn signal(&self, signal: &str) {
+        let Ok(file) = fs::read_to_string(self.data().join("postmaster.pid")) else { return };
+        let pid = file.lines().next().expect("a process id");
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let pids = [pid].into_iter().chain(children.split_whitespace());
+        // A process may have ended meanwhile.
+        succeeds(Command::new("kill").arg(signal).args(pids));
+    }
+
     /// Starts a server that was killed, as a read-only standby of nothing.
     pub(crate) fn up_as_standby(&self) {
         fs::write(self.data().join("standby.signal"), []).expect("it can be written");
@@ -185,6 +199,7 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
+        self.signal("-CONT");
         // The server may be down already.
         let _ = self.program("pg_ctl").args(["stop", "-m", "immediate", "-D"]).arg(self.data()).output();
     }

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::HashSet, error::Error as StdError};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::{fields::Fields, id::Id};
 

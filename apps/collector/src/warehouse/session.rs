@@ -3,16 +3,17 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt,
+    pin::pin,
 };
 
 use bytes::Bytes;
-use postgres::{
-    Client, GenericClient, Transaction,
+use thegiant::now;
+use thegiant_postgres::{BlockingClient, Target};
+use tokio_postgres::{
+    Client, Transaction,
     binary_copy::BinaryCopyInWriter,
     types::{ToSql, Type},
 };
-use thegiant::now;
-use thegiant_postgres::Target;
 
 use super::rows::{DAY, EventRow, Jsonb, Time, name};
 use crate::{id::Id, store::Shipped};
@@ -72,7 +73,7 @@ pub(super) struct BatchOfStream {
 
 /// A connection that is the last one which ships the events of a folder.
 pub(super) struct Session {
-    client: Client,
+    client: BlockingClient,
     name: String,
     collector: i64,
     epoch: i64,
@@ -88,15 +89,12 @@ impl Session {
     /// whose outcome nobody knows, has ended then.
     pub(super) fn open(target: &Target, name: &str, folder: &str) -> Result<(Self, HashMap<i64, Shipped>)> {
         let mut client = target.connect_blocking()?;
-        client.batch_execute(SETTINGS)?;
-        let first_day = create_tables(&mut client)?;
-        let (collector, epoch) = take_over(&mut client, name, folder)?;
-        let select = "SELECT number, ms, seq, added FROM collector.positions WHERE collector = $1";
-        let positions = client.query(select, &[&collector])?.into_iter().map(|row| {
-            let id = Id { ms: row.try_get(1)?, seq: row.try_get(2)? };
-            Ok((row.try_get(0)?, Shipped { id, added: row.try_get(3)? }))
-        });
-        let positions = positions.collect::<Result<_>>()?;
+        let (first_day, (collector, epoch), positions) = client.run(async |client| -> Result<_> {
+            client.batch_execute(SETTINGS).await?;
+            let first_day = create_tables(client).await?;
+            let (collector, epoch) = take_over(client, name, folder).await?;
+            Ok((first_day, (collector, epoch), positions(client, collector).await?))
+        })?;
         let name = name.to_owned();
         Ok((Session { client, name, collector, epoch, first_day, days: HashSet::new() }, positions))
     }
@@ -107,7 +105,7 @@ impl Session {
         if self.create_partition(today)? | self.create_partition(today + 1)? {
             return Ok(());
         }
-        Ok(self.client.simple_query("").map(drop)?)
+        self.client.run(async |client| Ok(client.simple_query("").await.map(drop)?))
     }
 
     /// Writes events, and the positions behind them, in one transaction.
@@ -121,14 +119,17 @@ impl Session {
                 self.create_partition(day)?;
             }
         }
-        let mut transaction = self.client.transaction()?;
-        let mine = "UPDATE collector.collectors SET shipped = now() WHERE id = $1 AND epoch = $2";
-        if transaction.execute(mine, &[&self.collector, &self.epoch])? == 0 {
-            return Err(Failure::Taken);
-        }
-        copy(&mut transaction, batch, &self.name, now)?;
-        set_positions(&mut transaction, batch, self.collector)?;
-        Ok(transaction.commit()?)
+        let Session { name, collector, epoch, .. } = self;
+        self.client.run(async |client| {
+            let transaction = client.transaction().await?;
+            let mine = "UPDATE collector.collectors SET shipped = now() WHERE id = $1 AND epoch = $2";
+            if transaction.execute(mine, &[collector, epoch]).await? == 0 {
+                return Err(Failure::Taken);
+            }
+            copy(&transaction, batch, name, now).await?;
+            set_positions(&transaction, batch, *collector).await?;
+            Ok(transaction.commit().await?)
+        })
     }
 
     /// Creates the partition of a day if it is missing. Returns whether it may have been.
@@ -136,57 +137,67 @@ impl Session {
         if day < self.first_day || self.days.contains(&day) {
             return Ok(false);
         }
-        let mut transaction = locked(&mut self.client)?;
-        let names = "SELECT to_char(date 'epoch' + $1::int, 'YYYYMMDD'), to_char(date 'epoch' + $1::int + 1, 'YYYYMMDD')";
-        let row = transaction.query_one(names, &[&i32::try_from(day).unwrap_or(i32::MAX)])?;
-        let (from, to): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-        if !exists(&mut transaction, &format!("collector.events_{from}"))? {
-            // The only locks that this takes let other collectors write, and everybody read.
-            transaction.batch_execute(&format!(
-                "CREATE TABLE collector.events_{from} (LIKE collector.events INCLUDING ALL);
-                 ALTER TABLE collector.events ATTACH PARTITION collector.events_{from}
-                 FOR VALUES FROM ('{from} 00:00+00') TO ('{to} 00:00+00')"
-            ))?;
-        }
-        transaction.commit()?;
+        self.client.run(async |client| create_partition(client, day).await)?;
         self.days.insert(day);
         Ok(true)
     }
 }
 
+/// Creates the partition of a day if it is missing.
+async fn create_partition(client: &mut Client, day: i64) -> Result<()> {
+    let transaction = locked(client).await?;
+    let names =
+        "SELECT to_char(date 'epoch' + $1::int, 'YYYYMMDD'), to_char(date 'epoch' + $1::int + 1, 'YYYYMMDD')";
+    let row = transaction.query_one(names, &[&i32::try_from(day).unwrap_or(i32::MAX)]).await?;
+    let (from, to): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    if !exists(&transaction, &format!("collector.events_{from}")).await? {
+        // The only locks that this takes let other collectors write, and everybody read.
+        transaction
+            .batch_execute(&format!(
+                "CREATE TABLE collector.events_{from} (LIKE collector.events INCLUDING ALL);
+                 ALTER TABLE collector.events ATTACH PARTITION collector.events_{from}
+                 FOR VALUES FROM ('{from} 00:00+00') TO ('{to} 00:00+00')"
+            ))
+            .await?;
+    }
+    Ok(transaction.commit().await?)
+}
+
 /// Begins a transaction in which no other collector creates tables.
-fn locked(client: &mut Client) -> Result<Transaction<'_>> {
-    let mut transaction = client.transaction()?;
-    transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])?;
+async fn locked(client: &mut Client) -> Result<Transaction<'_>> {
+    let transaction = client.transaction().await?;
+    transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
     Ok(transaction)
 }
 
 /// Creates the tables if there are none. Returns the first day that can have a partition.
-fn create_tables(client: &mut Client) -> Result<i64> {
-    let mut transaction = locked(client)?;
-    let encoding: String = transaction.query_one("SHOW server_encoding", &[])?.try_get(0)?;
+async fn create_tables(client: &mut Client) -> Result<i64> {
+    let transaction = locked(client).await?;
+    let encoding: String = transaction.query_one("SHOW server_encoding", &[]).await?.try_get(0)?;
     if encoding != "UTF8" {
         return Err(Failure::Lasting(format!(
             "the database has the encoding {encoding}: create one with ENCODING 'UTF8'"
         )));
     }
     // To create a schema that exists needs a right that a user may lack.
-    if !transaction.query_one("SELECT to_regnamespace('collector') IS NOT NULL", &[])?.try_get(0)? {
-        transaction.batch_execute("CREATE SCHEMA collector")?;
+    if !transaction.query_one("SELECT to_regnamespace('collector') IS NOT NULL", &[]).await?.try_get(0)? {
+        transaction.batch_execute("CREATE SCHEMA collector").await?;
     }
-    if !exists(&mut transaction, "collector.meta")? {
+    if !exists(&transaction, "collector.meta").await? {
         let first_day = now().div_euclid(DAY) - DAYS_BEFORE;
-        transaction.batch_execute(include_str!("schema.sql"))?;
-        transaction.batch_execute(&format!(
-            "INSERT INTO collector.meta VALUES ({VERSION}, {first_day});
-             CREATE TABLE collector.events_before PARTITION OF collector.events
-             FOR VALUES FROM (MINVALUE) TO (timestamptz 'epoch' + interval '{} hours');
-             CREATE TABLE collector.events_without_time PARTITION OF collector.events
-             FOR VALUES FROM ('infinity') TO (MAXVALUE)",
-            first_day * 24
-        ))?;
+        transaction.batch_execute(include_str!("schema.sql")).await?;
+        transaction
+            .batch_execute(&format!(
+                "INSERT INTO collector.meta VALUES ({VERSION}, {first_day});
+                 CREATE TABLE collector.events_before PARTITION OF collector.events
+                 FOR VALUES FROM (MINVALUE) TO (timestamptz 'epoch' + interval '{} hours');
+                 CREATE TABLE collector.events_without_time PARTITION OF collector.events
+                 FOR VALUES FROM ('infinity') TO (MAXVALUE)",
+                first_day * 24
+            ))
+            .await?;
     }
-    let row = transaction.query_one("SELECT version, first_day FROM collector.meta", &[])?;
+    let row = transaction.query_one("SELECT version, first_day FROM collector.meta", &[]).await?;
     let (version, first_day): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
     if version != VERSION {
         return Err(Failure::Lasting(format!(
@@ -194,19 +205,19 @@ fn create_tables(client: &mut Client) -> Result<i64> {
              or another database"
         )));
     }
-    transaction.commit()?;
+    transaction.commit().await?;
     Ok(first_day)
 }
 
 /// Makes this connection the last one that ships the events of a folder under a name. Returns the number of the collector,
 /// and its epoch.
-fn take_over(client: &mut Client, name: &str, folder: &str) -> Result<(i64, i64)> {
-    let mut transaction = client.transaction()?;
+async fn take_over(client: &mut Client, name: &str, folder: &str) -> Result<(i64, i64)> {
+    let transaction = client.transaction().await?;
     let row = transaction.query_opt(
         "INSERT INTO collector.collectors (name, folder, epoch) VALUES ($1, $2, 1) ON CONFLICT (name) \
          DO UPDATE SET epoch = collectors.epoch + 1 WHERE collectors.folder = excluded.folder RETURNING id, epoch",
         &[&name, &folder],
-    )?;
+    ).await?;
     let row = row.ok_or_else(|| Failure::name_is_used(name))?;
     let (collector, epoch): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
     if epoch == 1 {
@@ -216,34 +227,46 @@ fn take_over(client: &mut Client, name: &str, folder: &str) -> Result<(i64, i64)
              WHERE collector = (SELECT id FROM collector.collectors WHERE folder = $2 AND id <> $1 \
              ORDER BY shipped DESC NULLS LAST, id DESC LIMIT 1)",
             &[&collector, &folder],
-        )?;
+        ).await?;
     }
-    transaction.commit()?;
+    transaction.commit().await?;
     Ok((collector, epoch))
 }
 
-fn exists(client: &mut impl GenericClient, table: &str) -> Result<bool> {
-    Ok(client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&table])?.try_get(0)?)
+/// Returns the positions of the streams of a collector.
+async fn positions(client: &Client, collector: i64) -> Result<HashMap<i64, Shipped>> {
+    let select = "SELECT number, ms, seq, added FROM collector.positions WHERE collector = $1";
+    let positions = client.query(select, &[&collector]).await?.into_iter().map(|row| {
+        let id = Id { ms: row.try_get(1)?, seq: row.try_get(2)? };
+        Ok((row.try_get(0)?, Shipped { id, added: row.try_get(3)? }))
+    });
+    positions.collect()
 }
 
-fn copy(transaction: &mut Transaction<'_>, batch: &Batch, collector: &str, now: i64) -> Result<()> {
+async fn exists(client: &Transaction<'_>, table: &str) -> Result<bool> {
+    Ok(client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&table]).await?.try_get(0)?)
+}
+
+async fn copy(transaction: &Transaction<'_>, batch: &Batch, collector: &str, now: i64) -> Result<()> {
     const TYPES: [Type; 7] =
         [Type::TIMESTAMPTZ, Type::TEXT, Type::TEXT, Type::INT8, Type::INT8, Type::JSONB, Type::BYTEA_ARRAY];
     let copy = "COPY collector.events (time, collector, stream, ms, seq, fields, raw) FROM STDIN WITH (FORMAT binary)";
-    let mut writer = BinaryCopyInWriter::new(transaction.copy_in(copy)?, &TYPES);
+    let mut writer = pin!(BinaryCopyInWriter::new(transaction.copy_in(copy).await?, &TYPES));
     for stream in &batch.streams {
         let name = name(&stream.name);
         for EventRow { id, fields, raw } in &stream.rows {
             let raw: Option<Vec<&[u8]>> =
                 raw.as_ref().map(|raw| raw.iter().map(|bytes| &bytes[..]).collect());
-            writer.write(&[&Time::of(*id, now), &collector, &name, &id.ms, &id.seq, &Jsonb(fields), &raw])?;
+            let row: [&(dyn ToSql + Sync); 7] =
+                [&Time::of(*id, now), &collector, &name, &id.ms, &id.seq, &Jsonb(fields), &raw];
+            writer.as_mut().write(&row).await?;
         }
     }
-    writer.finish()?;
+    writer.as_mut().finish().await?;
     Ok(())
 }
 
-fn set_positions(transaction: &mut Transaction<'_>, batch: &Batch, collector: i64) -> Result<()> {
+async fn set_positions(transaction: &Transaction<'_>, batch: &Batch, collector: i64) -> Result<()> {
     transaction.execute(
         "INSERT INTO collector.positions (collector, number, stream, ms, seq, added) \
          SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[]) \
@@ -257,7 +280,7 @@ fn set_positions(transaction: &mut Transaction<'_>, batch: &Batch, collector: i6
             &column(batch, |stream| stream.shipped.id.seq),
             &column(batch, |stream| stream.shipped.added),
         ],
-    )?;
+    ).await?;
     Ok(())
 }
 
@@ -275,13 +298,19 @@ impl Failure {
     }
 }
 
-impl From<postgres::Error> for Failure {
-    fn from(error: postgres::Error) -> Self {
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        thegiant_postgres::Failure::from(error).into()
+    }
+}
+
+impl From<thegiant_postgres::Failure> for Failure {
+    fn from(error: thegiant_postgres::Failure) -> Self {
         // The server refuses the user, the database, a name or a right, or cannot do something.
         const CLASSES: [&str; 4] = ["28", "3D", "42", "0A"];
-        let is_lasting =
-            error.code().is_some_and(|code| CLASSES.iter().any(|class| code.code().starts_with(class)));
-        let text = thegiant_postgres::described(error.into()).to_string().replace('\n', " ");
+        let code = error.downcast_ref().and_then(tokio_postgres::Error::code);
+        let is_lasting = code.is_some_and(|code| CLASSES.iter().any(|class| code.code().starts_with(class)));
+        let text = thegiant_postgres::described(error).to_string().replace('\n', " ");
         if is_lasting { Failure::Lasting(text) } else { Failure::Passing(text) }
     }
 }

@@ -1,6 +1,6 @@
 //! Changes as the parameters of `postgres_fold.sql`: an array for each column of each table.
 
-use postgres::types::ToSql;
+use tokio_postgres::types::ToSql;
 
 use super::{
     Changes,

@@ -8,8 +8,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use postgres::{Client, GenericClient, Statement, types::ToSql};
-use thegiant_postgres::{Target, described, is_lost};
+use thegiant_postgres::{BlockingClient, Target, described, is_lost};
+use tokio::time::sleep;
+use tokio_postgres::{Client, GenericClient, Statement, types::ToSql};
 
 use super::{
     Changes, Contents, Database, Result, Scope,
@@ -41,7 +42,7 @@ pub(super) struct Postgres {
 
 /// A connection that writes.
 struct Session {
-    client: Client,
+    client: BlockingClient,
     append: Statement,
     fold: Statement,
 }
@@ -54,17 +55,10 @@ impl Postgres {
     fn connect(url: &str, scope: Scope) -> Result<(Self, Contents)> {
         let target = Target::parse(url, &schema_of(scope))?;
         let mut client = connect(&target, scope)?;
-        let run = start(&mut client, scope)?;
+        let run = client.run(async |client| start(client, scope).await)?;
         let mut session = Session::new(client)?;
         session.fold_all(run)?;
-        let client = &mut session.client;
-        let contents = Contents {
-            run,
-            jobs: read(client)?,
-            results: read(client)?,
-            queues: read(client)?,
-            schedules: read(client)?,
-        };
+        let contents = session.client.run(async |client| contents(client, run).await)?;
         Ok((Postgres { target, scope, run, session: Some(session), log: Log::new() }, contents))
     }
 
@@ -134,84 +128,87 @@ fn schema_of(scope: Scope) -> String {
 }
 
 /// Connects. If all jobs belong to this process, it takes the lock, too, which PostgreSQL releases when the connection ends.
-fn connect(target: &Target, scope: Scope) -> Result<Client> {
+fn connect(target: &Target, scope: Scope) -> Result<BlockingClient> {
     let mut client = target.connect_blocking()?;
     // A process that is stopped within a transaction does not hold up the next owner for long.
-    client.batch_execute(&format!(
+    let settings = format!(
         "SET search_path TO {}; SET synchronous_commit TO on; SET jit TO off; SET idle_in_transaction_session_timeout TO '5s'",
         schema_of(scope)
-    ))?;
-    if scope == Scope::All {
-        lock(&mut client)?;
-    }
+    );
+    client.run(async |client| {
+        client.batch_execute(&settings).await?;
+        if scope == Scope::All { lock(client).await } else { Ok(()) }
+    })?;
     Ok(client)
 }
 
-fn lock(client: &mut Client) -> Result<()> {
+async fn lock(client: &Client) -> Result<()> {
     let until = Instant::now() + LOCK_PATIENCE;
-    while !client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK])?.try_get::<_, bool>(0)? {
+    while !client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await?.try_get::<_, bool>(0)? {
         if Instant::now() >= until {
             return Err("another process uses the jobs of this database".into());
         }
-        thread::sleep(RETRY_AFTER);
+        sleep(RETRY_AFTER).await;
     }
     Ok(())
 }
 
 /// Creates the tables if there are none, and makes this process the owner of the jobs. Returns its run.
-fn start(client: &mut Client, scope: Scope) -> Result<u32> {
-    let (schema, mut transaction) = (schema_of(scope), client.transaction()?);
-    check_mode(&mut transaction, scope)?;
+async fn start(client: &mut Client, scope: Scope) -> Result<u32> {
+    let (schema, transaction) = (schema_of(scope), client.transaction().await?);
+    check_mode(&transaction, scope).await?;
     // To create a schema that exists needs a right that a user may lack.
     let has_schema: bool =
-        transaction.query_one("SELECT to_regnamespace($1) IS NOT NULL", &[&schema])?.try_get(0)?;
+        transaction.query_one("SELECT to_regnamespace($1) IS NOT NULL", &[&schema]).await?.try_get(0)?;
     if !has_schema {
-        transaction.batch_execute(&format!("CREATE SCHEMA {schema}"))?;
+        transaction.batch_execute(&format!("CREATE SCHEMA {schema}")).await?;
     }
-    transaction.batch_execute(&translated(include_str!("schema.sql")))?;
+    transaction.batch_execute(&translated(include_str!("schema.sql"))).await?;
     // Waits for a commit of an earlier owner that is in progress.
-    transaction.batch_execute("LOCK TABLE meta IN EXCLUSIVE MODE")?;
-    if !exists(&mut transaction, "log")? {
-        transaction.batch_execute(include_str!("postgres_schema.sql"))?;
+    transaction.batch_execute("LOCK TABLE meta IN EXCLUSIVE MODE").await?;
+    if !exists(&transaction, "log").await? {
+        transaction.batch_execute(include_str!("postgres_schema.sql")).await?;
     }
-    let version = transaction.query_opt(SELECT_VERSION, &[])?;
+    let version = transaction.query_opt(SELECT_VERSION, &[]).await?;
     let version = version.map(|row| row.try_get(0)).transpose()?;
-    transaction.batch_execute(&translated(upgrade(version)?))?;
-    let known = transaction.query_opt(SELECT_META, &[])?;
+    transaction.batch_execute(&translated(upgrade(version)?)).await?;
+    let known = transaction.query_opt(SELECT_META, &[]).await?;
     let known = known.map(|row| Meta::read(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)).transpose()?;
     let next = scope.next(known)?;
     let [version, run, epoch, partitions] = &next.values();
-    transaction.execute("DELETE FROM meta", &[])?;
-    transaction.execute("INSERT INTO meta VALUES ($1, $2, $3, $4)", &[version, run, epoch, partitions])?;
-    transaction.commit()?;
+    transaction.execute("DELETE FROM meta", &[]).await?;
+    transaction
+        .execute("INSERT INTO meta VALUES ($1, $2, $3, $4)", &[version, run, epoch, partitions])
+        .await?;
+    transaction.commit().await?;
     Ok(next.run)
 }
 
 /// Checks that no jobs stay unseen, because one server has stored them and several instances use the database now, or the other way
 /// round.
-fn check_mode(client: &mut impl GenericClient, scope: Scope) -> Result<()> {
+async fn check_mode(client: &impl GenericClient, scope: Scope) -> Result<()> {
     match scope {
-        Scope::All if exists(client, "jobs_0.jobs")? => Err(OF_INSTANCES.into()),
-        Scope::Partition(..) if has_jobs(client)? => Err(OF_ONE_SERVER.into()),
+        Scope::All if exists(client, "jobs_0.jobs").await? => Err(OF_INSTANCES.into()),
+        Scope::Partition(..) if has_jobs(client).await? => Err(OF_ONE_SERVER.into()),
         _ => Ok(()),
     }
 }
 
 /// Returns whether a server that is no instance has stored jobs.
-fn has_jobs(client: &mut impl GenericClient) -> Result<bool> {
-    if !exists(client, "jobs.jobs")? {
+async fn has_jobs(client: &impl GenericClient) -> Result<bool> {
+    if !exists(client, "jobs.jobs").await? {
         return Ok(false);
     }
-    let Changes { added_jobs, removed_jobs, .. } = match exists(client, "jobs.log")? {
-        true => pending(client, "jobs.log")?.changes(),
+    let Changes { added_jobs, removed_jobs, .. } = match exists(client, "jobs.log").await? {
+        true => pending(client, "jobs.log").await?.changes(),
         false => Changes::default(),
     };
     let others = "SELECT EXISTS (SELECT FROM jobs.jobs WHERE number <> ALL ($1))";
-    Ok(!added_jobs.is_empty() || client.query_one(others, &[&removed_jobs])?.try_get(0)?)
+    Ok(!added_jobs.is_empty() || client.query_one(others, &[&removed_jobs]).await?.try_get(0)?)
 }
 
-fn exists(client: &mut impl GenericClient, table: &str) -> Result<bool> {
-    Ok(client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&table])?.try_get(0)?)
+async fn exists(client: &impl GenericClient, table: &str) -> Result<bool> {
+    Ok(client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&table]).await?.try_get(0)?)
 }
 
 /// Returns statements for SQLite with the types of PostgreSQL.
@@ -220,20 +217,35 @@ fn translated(statements: &str) -> String {
     replaced.into_iter().fold(statements.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
-fn read<T: Table>(client: &mut Client) -> Result<Vec<T>> {
-    client.query(T::SELECT, &[])?.iter().map(T::read).collect()
+async fn contents(client: &Client, run: u32) -> Result<Contents> {
+    Ok(Contents {
+        run,
+        jobs: read(client).await?,
+        results: read(client).await?,
+        queues: read(client).await?,
+        schedules: read(client).await?,
+    })
+}
+
+async fn read<T: Table>(client: &Client) -> Result<Vec<T>> {
+    client.query(T::SELECT, &[]).await?.iter().map(T::read).collect()
 }
 
 impl Session {
-    fn new(mut client: Client) -> Result<Self> {
-        let append = client.prepare(include_str!("postgres_append.sql"))?;
-        let fold = client.prepare(include_str!("postgres_fold.sql"))?;
+    fn new(mut client: BlockingClient) -> Result<Self> {
+        let prepared = client.run(async |client| -> Result<_> {
+            let append = client.prepare(include_str!("postgres_append.sql")).await?;
+            Ok((append, client.prepare(include_str!("postgres_fold.sql")).await?))
+        });
+        let (append, fold) = prepared?;
         Ok(Session { client, append, fold })
     }
 
     /// Adds an entry to the log.
     fn append(&mut self, run: u32, position: i64, entry: &[u8]) -> Result<()> {
-        match self.client.execute(&self.append, &[&i64::from(run), &position, &entry])? {
+        let (append, run) = (&self.append, i64::from(run));
+        let added = self.client.run(async |client| client.execute(append, &[&run, &position, &entry]).await);
+        match added? {
             0 => Err(TAKEN.into()),
             _ => Ok(()),
         }
@@ -241,27 +253,30 @@ impl Session {
 
     /// Writes changes in one transaction, with a statement for each, and removes entries of the log.
     fn fold(&mut self, run: u32, entries: Entries, changes: &[Changes]) -> Result<()> {
-        if let [changes] = changes {
-            return write(&mut self.client, &self.fold, run, entries, changes);
-        }
-        let mut transaction = self.client.transaction()?;
-        for changes in changes {
-            write(&mut transaction, &self.fold, run, entries, changes)?;
-        }
-        Ok(transaction.commit()?)
+        let fold = &self.fold;
+        self.client.run(async |client| {
+            if let [changes] = changes {
+                return write(client, fold, run, entries, changes).await;
+            }
+            let transaction = client.transaction().await?;
+            for changes in changes {
+                write(&transaction, fold, run, entries, changes).await?;
+            }
+            Ok(transaction.commit().await?)
+        })
     }
 
     /// Writes the changes of the log that an earlier owner has left.
     fn fold_all(&mut self, run: u32) -> Result<()> {
-        let pending = pending(&mut self.client, "log")?;
+        let pending = self.client.run(async |client| pending(client, "log").await)?;
         self.fold(run, Entries::ALL, &parts(&pending))
     }
 }
 
 /// Reads a log.
-fn pending(client: &mut impl GenericClient, log: &str) -> Result<Pending> {
+async fn pending(client: &impl GenericClient, log: &str) -> Result<Pending> {
     let mut pending = Pending::default();
-    for entry in client.query(&format!("SELECT changes FROM {log} ORDER BY position"), &[])? {
+    for entry in client.query(&format!("SELECT changes FROM {log} ORDER BY position"), &[]).await? {
         decode(entry.try_get(0)?)?.into_iter().for_each(|changes| pending.add(changes));
     }
     Ok(pending)
@@ -271,8 +286,8 @@ fn pending(client: &mut impl GenericClient, log: &str) -> Result<Pending> {
 ///
 /// # Errors
 /// Returns an error if the jobs have another owner.
-fn write(
-    client: &mut impl GenericClient,
+async fn write(
+    client: &impl GenericClient,
     fold: &Statement,
     run: u32,
     entries: Entries,
@@ -282,12 +297,12 @@ fn write(
     let (run, Entries { first, last }) = (i64::from(run), entries);
     let mut parameters = columns.parameters();
     parameters.extend([&run as &(dyn ToSql + Sync), &first, &last]);
-    let row = client.query_one(fold, &parameters)?;
+    let row = client.query_one(fold, &parameters).await?;
     let is_owner: bool = row.try_get(0)?;
     if is_owner { Ok(()) } else { Err(TAKEN.into()) }
 }
 
-impl Row for postgres::Row {
+impl Row for tokio_postgres::Row {
     fn number(&self, column: &str) -> Result<Option<i64>> {
         Ok(self.try_get(column)?)
     }
