@@ -189,11 +189,31 @@ fn a_replica_in_front_of_an_upstream_replies_to_role_and_transactions_like_one_o
             client.send(lines(pipeline));
             client.replies(pipeline.lines().count())
         });
-        let one_by_one = ["MULTI", "SET a b", "GET a", "EXEC", "MULTI", "GET a", "DISCARD", "EXEC", "ROLE"];
+        let one_by_one = [
+            "MULTI", "EXEC", "MULTI", "SET a b", "GET a", "EXEC", "MULTI", "GET a", "DISCARD", "EXEC",
+            "MULTI", "EXEC a", "EXEC", "WATCH a", "MULTI", "EXEC", "MULTI", "MULTI", "EXEC", "ROLE",
+        ];
         let one_by_one = one_by_one.map(|request| client.ask(line(request)));
         let text = |reply: &Bytes| String::from_utf8_lossy(reply).replace(CONNECTING, CONNECT);
         [&[master], &at_once[..], &one_by_one].concat().iter().map(text).collect::<Vec<_>>()
     };
+    assert_eq!(replies(&served), replies(&redis));
+}
+
+#[test]
+fn an_empty_transaction_on_a_replica_needs_no_upstream() {
+    let replies = |server: &dyn Server| {
+        server.make_replica();
+        let mut client = server.client();
+        let one_by_one =
+            ["MULTI", "EXEC", "MULTI", "GET a", "EXEC", "MULTI", "SET a b", "DISCARD", "MULTI", "DISCARD"]
+                .map(|request| client.ask(line(request)));
+        client.send(lines("MULTI \n EXEC \n MULTI \n DISCARD \n MULTI \n SET a b \n EXEC"));
+        [&one_by_one[..], &[client.replies(7)]].concat()
+    };
+    let redis = Redis(Process::redis(&["--replica-serve-stale-data", "no"]));
+    let no_server = format!("{}:{}", MASTER.0, MASTER.1);
+    let served = Served::start(move || App::new().proxy(Upstream::new(&no_server).start()));
     assert_eq!(replies(&served), replies(&redis));
 }
 

@@ -169,6 +169,17 @@ impl Client {
         }
     }
 
+    /// Ends what the flags say about a transaction on an upstream.
+    pub(crate) fn forget_proxied_transaction(&self) {
+        for flag in [
+            ClientFlag::InProxiedTransaction,
+            ClientFlag::ProxiedTransactionAborted,
+            ClientFlag::ProxiedQueueRefused,
+        ] {
+            self.set(flag, false);
+        }
+    }
+
     /// Sets whether the connection wakes when the client sends something or disconnects.
     ///
     /// If not, a command that blocks has to wake the connection.

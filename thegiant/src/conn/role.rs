@@ -25,7 +25,7 @@ impl Connection {
         }
         if matches!(transaction, Transaction::Proxied) {
             // The upstream would run what it has queued. It discards the transaction at `EXEC`.
-            self.client.set(ClientFlag::ProxiedTransactionAborted, true);
+            self.client.set(ClientFlag::ProxiedQueueRefused, true);
         }
         let is_queued = transaction.queue().is_some();
         batch.deny_from(routes.with_shards(target.actor_id), is_queued, |target, words| {

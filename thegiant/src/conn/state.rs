@@ -167,8 +167,7 @@ impl ConnectionState {
         self.server.clients.set_no_evict(&self.client, false);
         self.client.set(ClientFlag::NoTouch, false);
         self.client.set(ClientFlag::WasReset, true);
-        self.client.set(ClientFlag::InProxiedTransaction, false);
-        self.client.set(ClientFlag::ProxiedTransactionAborted, false);
+        self.client.forget_proxied_transaction();
         self.set_monitor(false);
         self.subscriptions = None;
         self.end_transaction();

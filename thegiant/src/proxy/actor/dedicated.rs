@@ -210,8 +210,8 @@ impl DedicatedTask {
 
     /// Returns the upstream. Reads requests until one of them determines it.
     ///
-    /// Replies itself to `MULTI`, and to requests of the transaction that any upstream would queue. Returns `None` if
-    /// the client has disconnected.
+    /// Replies itself to `MULTI`, to requests of the transaction that any upstream would queue, and to the end of a transaction
+    /// that no upstream has to run. Returns `None` after this end, or if the client has disconnected.
     async fn choose_server(&mut self) -> Option<usize> {
         if let Some(server) = self.route.get().server {
             return Some(server);
@@ -225,6 +225,17 @@ impl DedicatedTask {
                     self.connection.session.begin_transaction();
                     self.publish();
                     self.answer(requester, Ok(OK.to_vec()));
+                }
+                (kind @ (CommandKind::Exec | CommandKind::Discard), _)
+                    if is_in_transaction
+                        && request.args == 0
+                        && (kind == CommandKind::Discard || queued.is_empty()) =>
+                {
+                    let reply = self.connection.end_unsent_transaction(kind);
+                    // The handle must be gone before the client can send its next request.
+                    self.end(None);
+                    self.answer(requester, Ok(reply));
+                    return None;
                 }
                 (CommandKind::QueuedAnywhere, _)
                     if request.key == self.connection.key()
@@ -380,7 +391,7 @@ impl DedicatedTask {
     /// Does nothing if the proxy has already dropped the handle.
     pub(super) fn end(&mut self, dialled: Option<Dialled>) {
         if let Some(proxy) = self.proxy.upgrade().filter(|_| !self.requests.is_closed()) {
-            self.connection.hide_transaction();
+            self.connection.client().forget_proxied_transaction();
             let mut proxy = proxy.borrow_mut();
             proxy.dedicated.remove(&self.connection.client().identity());
             if let Some((target, dialled)) = self.binding.target().zip(dialled) {

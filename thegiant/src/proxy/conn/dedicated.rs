@@ -99,14 +99,28 @@ impl DedicatedConnection {
         if self.session.is_in_transaction() {
             self.client.set(ClientFlag::InProxiedTransaction, true);
         } else {
-            self.hide_transaction();
+            self.client.forget_proxied_transaction();
         }
     }
 
-    /// Tells the client's connection that there is no transaction any more.
-    pub(crate) fn hide_transaction(&self) {
-        self.client.set(ClientFlag::InProxiedTransaction, false);
-        self.client.set(ClientFlag::ProxiedTransactionAborted, false);
+    /// Ends a transaction with `DISCARD`, or with an `EXEC` that has nothing to run. Returns the reply.
+    pub(crate) fn end_unsent_transaction(&mut self, kind: CommandKind) -> Vec<u8> {
+        self.follow_abort();
+        let is_aborted = self.session.is_aborted();
+        self.session.end(kind);
+        match kind {
+            CommandKind::Exec if is_aborted => Error::EXEC_ABORT.to_reply(),
+            CommandKind::Exec => b"*0\r\n".to_vec(),
+            _ => b"+OK\r\n".to_vec(),
+        }
+    }
+
+    /// Makes the transaction fail if the client's connection says so.
+    fn follow_abort(&mut self) {
+        let is_refused = self.client.is(ClientFlag::ProxiedQueueRefused) && !self.queued_maps.is_empty();
+        if is_refused || self.client.is(ClientFlag::ProxiedTransactionAborted) {
+            self.session.abort();
+        }
     }
 
     /// Remembers a queued request to which the proxy itself has replied.
@@ -142,9 +156,7 @@ impl DedicatedConnection {
         }
         let DedicatedRequest { mut bytes, kind, args, map, a_key, reads, .. } = request;
         self.a_key = a_key.or_else(|| self.a_key.take());
-        if self.client.is(ClientFlag::ProxiedTransactionAborted) {
-            self.session.abort();
-        }
+        self.follow_abort();
         if kind == CommandKind::Exec && self.session.is_aborted() {
             bytes = Bytes::from_static(b"*1\r\n$7\r\nDISCARD\r\n");
         }
