@@ -226,6 +226,7 @@ fn a_replica_in_front_of_an_upstream_serves_channels_like_one_of_redis() {
         let [mut subscriber, mut other] = [server.client(), server.client()];
         let subscribed =
             ["SUBSCRIBE a", "PSUBSCRIBE b*", "SSUBSCRIBE c"].map(|request| subscriber.ask(line(request)));
+        assert!(!subscribed.iter().any(|reply| reply.starts_with(b"-")), "{subscribed:?}");
         let published =
             ["PUBLISH a x", "PUBLISH bb y", "SPUBLISH c z", "PUBSUB NUMSUB a", "PUBLISH none x", "GET a"]
                 .map(|request| other.ask(line(request)));

@@ -211,7 +211,10 @@ async fn connect(target: Target, changed: Arc<Notify>) -> Result<Client, Failure
         }
     });
     // A user may have another default, with which a commit that was acknowledged can be lost.
-    client.batch_execute("SET synchronous_commit TO on; LISTEN thegiant_cluster").await?;
+    // While a commit waits for a lost synchronous standby, a session that waits for the row would outlast its connection.
+    client
+        .batch_execute("SET synchronous_commit TO on; SET lock_timeout TO '5s'; LISTEN thegiant_cluster")
+        .await?;
     // Nobody has told of the changes since the last connection was lost.
     changed.notify_waiters();
     // To create a table that exists needs a right that a user may lack.

@@ -133,7 +133,7 @@ fn tune(stream: &TcpStream, config: &Config) -> io::Result<()> {
 async fn within<T>(limit: Duration, connected: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     match timeout(limit, connected).await {
         Ok(outcome) => outcome.map_err(|error| failed(&error)),
-        Err(_) => Err(failed(&io::Error::other("connection timed out"))),
+        Err(_) => Err(failed(&io::Error::new(io::ErrorKind::TimedOut, "connection timed out"))),
     }
 }
 

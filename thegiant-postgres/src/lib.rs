@@ -33,7 +33,10 @@ pub type Failure = Box<dyn StdError + Send + Sync>;
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// Time that a server has for an answer, unless the URL has another one.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+///
+/// A commit waits while a synchronous standby is lost. By default, PostgreSQL notices that after 60 seconds, and Patroni goes on without
+/// this standby 10 seconds later. Patroni promotes a standby after 30 to 40 seconds.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Returns whether a URL begins as those of PostgreSQL.
 ///
@@ -64,7 +67,7 @@ impl Target {
     /// host. `sslrootcert` names the file of the authorities that may have signed it; without it, it is those of the operating
     /// system. `sslcert` and `sslkey` name the certificate of the client and its key.
     ///
-    /// A server that is silent for 5 seconds while a connection begins, or later for 30 seconds while it owes an answer to a client that
+    /// A server that is silent for 5 seconds while a connection begins, or later for 90 seconds while it owes an answer to a client that
     /// blocks (`connect_blocking`), counts as lost. `connect_timeout=SECONDS` and `answer_timeout=SECONDS` set other times.
     ///
     /// ```

@@ -18,7 +18,7 @@ use crate::{Error, command::Flags};
 /// | a command with the flag `write` | `-READONLY You can't write against a read only replica.` |
 /// | a command with the flag `stale`, such as `INFO`, `CLIENT`, `SUBSCRIBE` or `PUBLISH` | as from a master; for channels of a proxy, that of the upstream |
 /// | a command of a [proxy](crate::App::proxy) or a [fallback](crate::App::fallback), unless Redis 8 has the command and it does not write, as `GET` | `-READONLY …` |
-/// | `MULTI`, `EXEC`, `DISCARD`, `WATCH` or `UNWATCH` of a proxy | that of the upstream; `EXEC` ends the transaction and runs nothing |
+/// | `MULTI`, `EXEC`, `DISCARD`, `WATCH` or `UNWATCH` of a proxy | that of the upstream; `EXEC` of a transaction that has queued something runs nothing, and replies `-EXECABORT …` |
 /// | any other command, such as `PING` | `-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.` |
 /// | `EXEC` | `-EXECABORT …`, if it is not for all queued commands that they may run |
 /// | `ROLE` | `slave`, the address of the master, `connect`, -1 |

@@ -62,7 +62,8 @@ const VANISHED_AFTER: Duration = Duration::from_secs(30);
 struct Options {
     #[command(subcommand)]
     command: Option<Command>,
-    /// URL of a database for the jobs, sqlite:FILE or postgres://USER@HOST/NAME [default: in memory only]
+    /// URL of a database for the jobs, sqlite:FILE or postgres://USER@HOST/NAME [default: in memory only]. The server ends if
+    /// PostgreSQL does not answer for 90 seconds, or for those of ?answer_timeout=SECONDS
     #[arg(long, value_name = "URL")]
     database: Option<String>,
     /// File with the URL of the database, for a URL with a password (the environment variable JOBS_DATABASE_URL can hold

@@ -150,6 +150,35 @@ fn a_store_in_postgres_swaps() {
     });
 }
 
+/// PostgreSQL notices that a client is gone only when its statement has ended.
+#[test]
+fn calls_that_were_given_up_leave_no_sessions_that_wait_for_a_row() {
+    let primary = support::Postgres::start();
+    let standby = primary.standby();
+    let sessions = |wait: &str| {
+        let select = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'thegiant-cluster' AND {wait}"
+        );
+        primary.answer(&select).parse::<usize>().expect("a number")
+    };
+    run(async {
+        let store = Postgres::new(&primary.url(), "test").expect("a valid URL");
+        let Swap::Done(revision) = store.swap("key", None, Some("1")).await.expect("it answers") else {
+            panic!("it is new")
+        };
+        standby.freeze();
+        for waiting in 0..3 {
+            let mut call = pin!(store.swap("key", Some(revision), Some("2")));
+            while sessions("wait_event_type IN ('Lock', 'IPC')") <= waiting {
+                let given_up = tokio::time::timeout(Duration::from_millis(10), &mut call).await;
+                given_up.expect_err("the standby does not answer");
+            }
+        }
+    });
+    support::eventually(|| (sessions("wait_event_type = 'Lock'") == 0).then_some(()));
+    assert_eq!(sessions("wait_event = 'SyncRep'"), 1);
+}
+
 #[test]
 fn mistakes_say_what_to_write() {
     run(async {

@@ -102,6 +102,11 @@ impl Postgres {
         self.signal("-STOP");
     }
 
+    /// Lets the processes of a frozen server go on.
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
     fn signal(&self, signal: &str) {
         let Ok(file) = fs::read_to_string(self.data().join("postmaster.pid")) else { return };
         let pid = file.lines().next().expect("a process id");
@@ -199,7 +204,7 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        self.signal("-CONT");
+        self.thaw();
         // The server may be down already.
         let _ = self.program("pg_ctl").args(["stop", "-m", "immediate", "-D"]).arg(self.data()).output();
     }

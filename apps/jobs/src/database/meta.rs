@@ -97,7 +97,9 @@ impl Scope {
     }
 }
 
-pub(super) const TAKEN: &str = "another process owns the jobs now";
+/// The reason for a refused write. Clients get it, too.
+pub(super) const TAKEN: &str =
+    "another process owns the jobs now: connect again, and repeat the command with the new owner";
 
 #[cfg(test)]
 mod tests {

@@ -68,7 +68,7 @@ fn a_server_whose_partition_has_another_owner_writes_nothing_and_ends() {
     add(&mut client, &format!("{queue} acknowledged"));
     assert_eq!(stored(&server).into_iter().collect::<Vec<_>>(), ["acknowledged"]);
     server.answer("UPDATE jobs_2.meta SET run = run + 1");
-    let refusal = "-MISCONF Errors writing to the database: another process owns the jobs now\r\n";
+    let refusal = "-MISCONF Errors writing to the database: another process owns the jobs now: connect again, and repeat the command with the new owner\r\n";
     assert_eq!(client.ask(line(&format!("ADDJOB {queue} lost"))), refusal);
     assert_eq!(instances.remove("a").wait().code(), Some(1));
     assert_eq!(stored(&server).into_iter().collect::<Vec<_>>(), ["acknowledged"]);

@@ -68,7 +68,7 @@ fn a_server_whose_jobs_another_one_owns_writes_nothing_and_ends() {
         if !is_connected {
             end_sessions(server);
         }
-        let refusal = "-MISCONF Errors writing to the database: another process owns the jobs now\r\n";
+        let refusal = "-MISCONF Errors writing to the database: another process owns the jobs now: connect again, and repeat the command with the new owner\r\n";
         // No part of any change is written.
         client.send(lines(&format!("DELJOB {id}\nADDJOB q lost\nUNSCHEDULE s\nPAUSE q")));
         assert_eq!(client.replies(4), [refusal; 4].concat());

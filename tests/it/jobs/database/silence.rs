@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, os::unix::net::UnixListener};
 
-use super::{add, connected, owner::refusal_of, proxy::Proxy};
+use super::{add, connected, owner::refusal_of, proxy::Proxy, stat};
 use crate::support::{Folder, Postgres, Process, line};
 
 #[test]
@@ -61,4 +61,16 @@ fn ends_jobs(url: &str, be_silent: impl FnOnce()) {
         "{error}"
     );
     assert_eq!(process.wait().code(), Some(1));
+}
+
+/// PostgreSQL has committed it, and waits for the standby without a limit.
+#[test]
+fn a_commit_that_waits_for_a_lost_standby_ends_jobs_and_may_have_succeeded() {
+    let primary = Postgres::start();
+    let standby = primary.standby();
+    let url = format!("{}&{LIMITS}", primary.url());
+    ends_jobs(&url, || standby.freeze());
+    standby.thaw();
+    let process = Process::program_with("jobs", &["--database", &url]);
+    assert_eq!(stat(&mut connected(&process), "q", "ready"), 2);
 }
