@@ -167,7 +167,7 @@ fn calls_that_were_given_up_leave_no_sessions_that_wait_for_a_row() {
             panic!("it is new")
         };
         standby.freeze();
-        for waiting in 0..3 {
+        for waiting in 0..2 {
             let mut call = pin!(store.swap("key", Some(revision), Some("2")));
             while sessions("wait_event_type IN ('Lock', 'IPC')") <= waiting {
                 let given_up = tokio::time::timeout(Duration::from_millis(10), &mut call).await;
