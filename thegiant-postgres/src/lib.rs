@@ -5,7 +5,6 @@
 //! - [`BlockingClient`]: a client for a thread of its own
 //! - [`is_url`]: tells the URLs of PostgreSQL from others
 //! - [`described`], [`is_lost`]: what an error means
-#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod address;
 mod blocking;
