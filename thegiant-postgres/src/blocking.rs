@@ -1,4 +1,4 @@
-//! Clients for a thread of their own.
+//! Clients that block their threads.
 
 use std::fmt;
 

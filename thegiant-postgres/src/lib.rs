@@ -2,7 +2,7 @@
 //!
 //! - [`Target`]: a server and a database, from a URL; `options`: further options of the URL; `address`: the sockets; `connect`:
 //!   connections with TLS and without; `limited`: ends a connection whose server is silent
-//! - [`BlockingClient`]: a client for a thread of its own
+//! - [`BlockingClient`]: a client that blocks its thread
 //! - [`is_url`]: tells the URLs of PostgreSQL from others
 //! - [`described`], [`is_lost`]: what an error means
 

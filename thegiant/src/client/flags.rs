@@ -30,10 +30,10 @@ pub(crate) enum ClientFlag {
     InProxiedTransaction = 1 << 8,
     /// The server has refused a command of that transaction, so its `EXEC` must fail.
     ProxiedTransactionAborted = 1 << 9,
-    /// The server is a replica, so the `EXEC` of that transaction must fail if the upstream has queued something.
-    ProxiedQueueRefused = 1 << 11,
+    /// The server is a replica, so the `EXEC` of that transaction must fail if something is queued.
+    ProxiedQueueRefused = 1 << 10,
     /// The keys and channels of the client have a prefix.
-    Tenant = 1 << 10,
+    Tenant = 1 << 11,
 }
 
 /// Asks a connection to close.
