@@ -126,6 +126,38 @@ fn no_mode_runs_what_a_dry_run_denies() {
     });
 }
 
+/// Upstreams do not say where all keys of `SORT` and `MIGRATE` are. The categories count all the same.
+#[test]
+fn a_command_of_an_upstream_has_its_categories() {
+    let redis = Process::redis(&[]);
+    let balancer = Process::program_with("balancer", &[redis.address()]);
+    await_upstream(balancer.address());
+    let mut clients = [redis.address(), balancer.address()].map(RawClient::connect);
+    for category in ["read", "write", "dangerous", "slow", "fast", "keyspace", "list", "geo", "stream"] {
+        for rules in [format!("+@all -@{category}"), format!("-@all +@{category}")] {
+            for request in [
+                "GET a",
+                "SORT a STORE b",
+                "SORT_RO a",
+                "MIGRATE h 1 a 0 1",
+                "GEORADIUS a 1 2 3 m",
+                "XREAD STREAMS a 0",
+                "FLUSHALL",
+                "SCRIPT EXISTS a",
+            ] {
+                let [in_redis, in_balancer] = clients.each_mut().map(|client| {
+                    assert_eq!(
+                        client.ask(line(&format!("ACL SETUSER u reset on nopass ~* {rules}"))),
+                        "+OK\r\n"
+                    );
+                    client.ask(line(&format!("ACL DRYRUN u {request}")))
+                });
+                assert_eq!(in_balancer, in_redis, "{rules} {request}");
+            }
+        }
+    }
+}
+
 /// Runs the same cases each time.
 pub(super) fn check<S: Strategy>(cases: u32, case: &S, test: impl Fn(S::Value) -> TestCaseResult) {
     let config = Config { cases, failure_persistence: None, ..Config::default() };

@@ -1,6 +1,6 @@
 //! A prefix for all keys, in front of several servers.
 
-use super::Three;
+use super::{Three, crossing};
 use crate::support::{Reply, line, lines};
 
 #[test]
@@ -34,4 +34,22 @@ fn a_prefix_hides_the_keys_of_others_on_all_servers() {
     };
     assert_eq!(sorted(found), sorted(keys));
     assert!(client.ask(line("FLUSHALL")).starts_with(b"-NOPERM "));
+}
+
+#[test]
+fn an_error_names_keys_without_the_prefix() {
+    let three = Three::start(&["--prefix", "a:"]);
+    let mut client = three.client();
+    let [a, b, _] = three.keys_apart().map(|key| key.trim_start_matches("a:").to_owned());
+    assert_eq!(client.ask(line(&format!("RENAME {a} {b}"))), crossing(&a, &b));
+    for begin in ["WATCH", "GET"] {
+        let requests =
+            [format!("{begin} {a}"), "MULTI".to_owned(), format!("SET {a} 1"), format!("SET {b} 2")];
+        let [.., last] = requests.map(|request| client.ask(line(&request)));
+        assert_eq!(last, crossing(&a, &b));
+        assert_eq!(client.ask(line("DISCARD")), "+OK\r\n");
+    }
+    client.send(lines(&format!("MULTI \n SET {a} 1 \n SET {b} 2 \n EXEC")));
+    let replies = String::from_utf8_lossy(&client.replies(4)).into_owned();
+    assert!(replies.contains(&crossing(&a, &b)), "{replies}");
 }

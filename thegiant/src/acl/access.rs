@@ -23,10 +23,10 @@ pub(crate) enum AccessedCommand<'a> {
     Public,
     /// The number of a command with a row: its `CommandId`.
     Row(u16),
-    /// A command without a row, which an upstream describes.
+    /// A command without a row, which an upstream describes. If none does, its categories are unknown.
     ///
     /// Rules for a subcommand compare [`Access::first_argument`].
-    Unlisted { name: &'a [u8], categories: Categories },
+    Unlisted { name: &'a [u8], categories: Option<Categories> },
 }
 
 /// The reason for a refusal. The greater reason is the more relevant one.

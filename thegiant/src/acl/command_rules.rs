@@ -167,8 +167,13 @@ impl CommandRules {
     }
 
     /// Lets the last rule decide that applies to the command.
-    fn allow_unlisted(&self, name: &[u8], categories: Categories, first_argument: Option<&[u8]>) -> bool {
-        let decides = |rule: &&OtherRule| rule.target.includes(name, categories, first_argument);
+    fn allow_unlisted(
+        &self,
+        name: &[u8],
+        categories: Option<Categories>,
+        first_argument: Option<&[u8]>,
+    ) -> bool {
+        let decides = |rule: &&OtherRule| rule.applies_to(name, categories, first_argument);
         self.others.iter().rev().find(decides).map_or(self.allows_others, |rule| rule.allows)
     }
 
@@ -199,6 +204,25 @@ impl CommandRules {
 }
 
 impl OtherRule {
+    /// Returns whether the rule applies to a command. It denies a category to a command of unknown categories, and allows it none.
+    fn applies_to(
+        &self,
+        command: &[u8],
+        categories: Option<Categories>,
+        first_argument: Option<&[u8]>,
+    ) -> bool {
+        match &self.target {
+            OtherTarget::Category(_, category) => {
+                categories.map_or(!self.allows, |categories| category.intersects(categories))
+            }
+            OtherTarget::Command(name) => name.eq_ignore_ascii_case(command),
+            OtherTarget::Subcommand(name, argument) => {
+                name.eq_ignore_ascii_case(command)
+                    && first_argument.is_some_and(|word| argument.eq_ignore_ascii_case(word))
+            }
+        }
+    }
+
     fn text(&self) -> Vec<u8> {
         let sign: &[u8] = if self.allows { b"+" } else { b"-" };
         match &self.target {
@@ -217,17 +241,6 @@ impl OtherTarget {
                 argument.to_ascii_lowercase().into(),
             ),
             None => OtherTarget::Command(target.to_ascii_lowercase().into()),
-        }
-    }
-
-    fn includes(&self, command: &[u8], categories: Categories, first_argument: Option<&[u8]>) -> bool {
-        match self {
-            OtherTarget::Category(_, category) => category.intersects(categories),
-            OtherTarget::Command(name) => name.eq_ignore_ascii_case(command),
-            OtherTarget::Subcommand(name, argument) => {
-                name.eq_ignore_ascii_case(command)
-                    && first_argument.is_some_and(|word| argument.eq_ignore_ascii_case(word))
-            }
         }
     }
 }

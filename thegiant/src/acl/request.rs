@@ -21,7 +21,7 @@ pub(super) fn check_row<'a>(
 ) -> Result<(), Denied> {
     let flags = command.flags;
     let accessed = if flags.contains(Flags::ANY_NAME) {
-        AccessedCommand::Unlisted { name: word(0).unwrap_or_default(), categories: Categories::NONE }
+        AccessedCommand::Unlisted { name: word(0).unwrap_or_default(), categories: Some(Categories::NONE) }
     } else {
         catalog.accessed(id.0)
     };
@@ -61,7 +61,7 @@ fn channels_of(command: &Spec, len: usize) -> Range<usize> {
 
 /// Checks a request that a proxy sends on. The upstreams say which of its words are keys.
 ///
-/// If they do not, each argument counts as a key. A script can do anything in the name of the proxy, so it needs a user
+/// If they do not, each argument counts as a key, and the command as one of each category that is denied. A script can do anything in the name of the proxy, so it needs a user
 /// without restrictions. The keys get the key prefix of the client when the proxy sends them.
 #[inline(never)]
 pub(super) fn check_forwarded<'a>(
@@ -80,16 +80,14 @@ pub(super) fn check_forwarded<'a>(
         return Err(Denied::Command);
     }
     let words: Vec<&[u8]> = (0..len).filter_map(word).collect();
-    let described = upstream.describe(&words).unwrap_or_else(|| UpstreamCommand {
-        categories: Categories::NONE,
-        keys: (1..len).map(|position| (position, KeyAccess::BOTH)).collect(),
-    });
+    let UpstreamCommand { categories, keys } = upstream.describe(&words);
+    let keys = keys.unwrap_or_else(|| (1..len).map(|position| (position, KeyAccess::BOTH)).collect());
     let full_key = |position| word(position).map(|key| [prefix, key].concat());
-    let keys = described.keys.iter().map(|(position, access)| (*position, full_key(*position), *access));
+    let keys = keys.iter().map(|(position, access)| (*position, full_key(*position), *access));
     let keys: Vec<(usize, Option<Vec<u8>>, KeyAccess)> = keys.collect();
     let keys = keys.iter().filter_map(|(position, key, access)| Some((*position, key.as_deref()?, *access)));
     let is_pattern = command.flags.contains(Flags::PATTERNS);
-    let accessed = AccessedCommand::Unlisted { name, categories: described.categories };
+    let accessed = AccessedCommand::Unlisted { name, categories };
     user.check(&Access::new(accessed).first_argument(word(1)).keys(keys).channels(
         channels_of(command, len).filter_map(|position| Some((position, word(position)?, is_pattern))),
     ))

@@ -220,12 +220,12 @@ fn a_selector_ends_at_its_last_parenthesis() {
 fn an_open_catalog_has_rules_for_other_commands() {
     let catalog = open_catalog();
     let categories = |names: &[&str]| catalog.categories().set(names.iter().copied());
-    let may = |rules: &str, name: &str, argument: Option<&str>, categories: Categories| {
+    let may = |rules: &str, name: &str, argument: Option<&str>, categories: Option<Categories>| {
         let command = AccessedCommand::Unlisted { name: name.as_bytes(), categories };
         let access = Access::new(command).first_argument(argument.map(str::as_bytes));
         user(rules, &catalog).check(&access).is_ok()
     };
-    let hget = categories(&["read", "hash", "fast"]);
+    let hget = Some(categories(&["read", "hash", "fast"]));
     for (rules, allowed) in [
         ("on", false),
         ("+@all", true),
@@ -239,7 +239,13 @@ fn an_open_catalog_has_rules_for_other_commands() {
     ] {
         assert_eq!(may(rules, "HGet", Some("k"), hget), allowed, "{rules}");
     }
-    let admin = categories(&["admin", "slow", "dangerous"]);
+    // No upstream has described the command, so it may be of any category.
+    for (rules, allowed) in
+        [("+@all", true), ("+@all -@read", false), ("+@read", false), ("+@all -@read +hget", true)]
+    {
+        assert_eq!(may(rules, "HGET", Some("k"), None), allowed, "{rules}");
+    }
+    let admin = Some(categories(&["admin", "slow", "dangerous"]));
     assert!(may("+script|exists", "SCRIPT", Some("EXISTS"), admin));
     assert!(!may("+script|exists", "SCRIPT", Some("FLUSH"), admin));
     assert!(!may("+script -script|flush", "SCRIPT", Some("FLUSH"), admin));

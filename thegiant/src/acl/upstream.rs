@@ -5,14 +5,15 @@ use crate::{client::UpstreamKeys, command::KeyAccess};
 
 /// Describes commands as the upstreams of a proxy describe them.
 pub(crate) trait UpstreamCommands: UpstreamKeys {
-    /// Describes the request with these words. Returns `None` if no upstream knows the command, or all of its keys.
-    fn describe(&self, words: &[&[u8]]) -> Option<UpstreamCommand>;
+    /// Describes the request with these words.
+    fn describe(&self, words: &[&[u8]]) -> UpstreamCommand;
 }
 
 /// A request to an upstream.
 #[derive(Debug)]
 pub(crate) struct UpstreamCommand {
-    pub(crate) categories: Categories,
-    /// The positions and the uses of the keys.
-    pub(crate) keys: Vec<(usize, KeyAccess)>,
+    /// `None` if no upstream has described the command.
+    pub(crate) categories: Option<Categories>,
+    /// The positions and the uses of the keys. `None` if the upstreams do not know all keys.
+    pub(crate) keys: Option<Vec<(usize, KeyAccess)>>,
 }

@@ -247,7 +247,9 @@ impl ProxyState {
         match self.route(first, client, true).into_one() {
             Ok(Some(now)) if now != current => HAS_MOVED,
             _ => match [first, words].map(|words| self.routing.a_key(words)) {
-                [Some(first), Some(second)] => cross_slot(&first, &second),
+                [Some(first), Some(second)] => {
+                    cross_slot(&self.routing.without_prefix(first, client), &second)
+                }
                 _ => Error::CROSS_SLOT,
             },
         }

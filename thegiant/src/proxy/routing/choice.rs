@@ -12,7 +12,7 @@ use super::{
     tables::Tables,
 };
 use crate::{
-    Client, Error,
+    Client, Error, Value,
     client::ClientFlag,
     proxy::{
         guarded::guarded,
@@ -98,7 +98,10 @@ impl Routing {
             Effect::None => self.route_as_is(words, servers, is_in_transaction),
             Effect::Refuse(error) => error.into(),
             Effect::Rewrite((words, map)) => {
-                self.route_as_is(Words::Own(&words), servers, is_in_transaction).rewritten(words, map)
+                match self.route_as_is(Words::Own(&words), servers, is_in_transaction) {
+                    Route::Reply(Value::Error(error)) => prefix.strip_error(&error).into(),
+                    route => route.rewritten(words, map),
+                }
             }
         }
     }
@@ -150,6 +153,13 @@ impl Routing {
         self.router.as_ref()?;
         let known = self.tables.union().and_then(|table| table.find(words));
         KeyPositions::new(known, words).next().and_then(|index| words.get(index)).map(Bytes::copy_from_slice)
+    }
+
+    /// Returns a key as a client knows it, without the prefix of its keys.
+    pub(crate) fn without_prefix(&self, key: Bytes, client: &Client) -> Bytes {
+        let prefix = Prefix::of(self.prefix.as_ref(), client);
+        let known = prefix.as_ref().and_then(|prefix| prefix.strip(&key)).map(Bytes::copy_from_slice);
+        known.unwrap_or(key)
     }
 
     /// Returns the keys that a request reads. Returns `None` until the upstreams have described their commands.

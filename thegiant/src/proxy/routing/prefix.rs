@@ -68,6 +68,18 @@ impl Prefix {
         key.strip_prefix(&self.0[..])
     }
 
+    /// Removes the prefix from the keys that an error of the router quotes, such as `CROSSSLOT`.
+    pub(super) fn strip_error(&self, error: &Error) -> Error {
+        let quoted = [b"'", &self.0[..]].concat();
+        let (mut line, mut rest) = (Vec::new(), error.as_bytes());
+        while let Some(at) = rest.windows(quoted.len()).position(|text| text == quoted) {
+            line.extend_from_slice(&rest[..=at]);
+            rest = &rest[at + quoted.len()..];
+        }
+        line.extend_from_slice(rest);
+        Error::from_bytes(line)
+    }
+
     /// Returns the effect on a request.
     pub(super) fn apply(&self, request: &UpstreamRequest<'_>) -> Effect {
         let is_any = |names: &[&str]| names.iter().any(|name| request.is(name));

@@ -27,11 +27,16 @@ impl PublishedCommands {
 }
 
 impl UpstreamCommands for PublishedCommands {
-    fn describe(&self, words: &[&[u8]]) -> Option<UpstreamCommand> {
-        let table = self.table()?;
+    fn describe(&self, words: &[&[u8]]) -> UpstreamCommand {
         let words = Words::Slices(words);
-        let known = table.find(words).filter(|known| !known.has_unknown_keys)?;
-        Some(UpstreamCommand { categories: known.categories, keys: known.key_accesses(words).collect() })
+        let table = self.table();
+        let known = table.as_deref().and_then(|table| table.find(words));
+        UpstreamCommand {
+            categories: known.map(|known| known.categories),
+            keys: known
+                .filter(|known| !known.has_unknown_keys)
+                .map(|known| known.key_accesses(words).collect()),
+        }
     }
 }
 
