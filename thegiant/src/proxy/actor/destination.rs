@@ -110,7 +110,7 @@ impl ProxyState {
             }
             // A transaction needs no dedicated connection if all its requests have arrived.
             CommandKind::Multi => match self.rest_of_transaction(batch, rest).filter(|_| !is_isolated) {
-                Some((rest, server)) => (server, rest),
+                Some((rest, server)) => (server.unwrap_or_else(|| self.pool.servers.any(number)), rest),
                 None => return Destination::DedicatedConnection(kind, Ok(DedicatedTarget::default())),
             },
             _ => {
@@ -296,12 +296,12 @@ impl ProxyState {
 
     /// Returns the number of requests after a `MULTI`, up to its `EXEC` or `DISCARD`, and their upstream.
     ///
-    /// Returns `None` if the end has not arrived, if a request needs another connection, or if none determines the upstream.
+    /// Returns `None` if the end has not arrived, if a request needs another connection, or if the transaction is empty.
     fn rest_of_transaction(
         &mut self,
         batch: &ClientBatch,
         upcoming: impl Iterator<Item = (u32, CommandRef)>,
-    ) -> Option<(u32, usize)> {
+    ) -> Option<(u32, Option<usize>)> {
         let mut server = None;
         for (previous, (index, target)) in (0..).zip(upcoming) {
             let request = batch.request(index)?;
@@ -311,7 +311,7 @@ impl ProxyState {
             }
             match self.routing.kind(words, target.row.index()) {
                 CommandKind::Exec | CommandKind::Discard if request.len() == 1 => {
-                    return Some((previous + 1, server?));
+                    return (previous > 0).then_some((previous + 1, server));
                 }
                 CommandKind::Subscribe(_)
                 | CommandKind::Unsubscribe(_)
