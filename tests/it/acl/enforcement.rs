@@ -190,7 +190,7 @@ fn a_proxy_checks_the_keys_of_the_upstream() {
     let redis = Process::redis(&[]);
     let address = redis.address().to_owned();
     let served = Served::start(move || App::new().proxy(Upstream::new(&address).start()));
-    let mut client = client_of(&served, "+@all -@dangerous -lpop +config|get ~a* %R~r* &n*");
+    let mut client = client_of(&served, "+@all -@dangerous -lpop +sort +config|get ~a* %R~r* &n*");
     // Until the upstream has described its commands, every argument counts as a key.
     let start = Instant::now();
     while client.ask(line("SET a b")) != "+OK\r\n" {
@@ -210,6 +210,7 @@ fn a_proxy_checks_the_keys_of_the_upstream() {
         ("BLPOP a1 b1 1", NO_KEY.to_owned()),
         ("SORT a1 ALPHA", NO_KEY.to_owned()),
         ("WATCH b1", NO_KEY.to_owned()),
+        ("MIGRATE h 1 a1 0 1", no("migrate")),
         ("FLUSHALL", no("flushall")),
         ("EVAL 'return 1' 0", no("eval")),
         ("evalsha x 0", no("evalsha")),

@@ -23,7 +23,7 @@ pub(crate) enum AccessedCommand<'a> {
     Public,
     /// The number of a command with a row: its `CommandId`.
     Row(u16),
-    /// A command without a row, which an upstream describes. If none does, its categories are unknown.
+    /// A command without a row, which an upstream describes. Until one does, its categories are unknown.
     ///
     /// Rules for a subcommand compare [`Access::first_argument`].
     Unlisted { name: &'a [u8], categories: Option<Categories> },

@@ -61,7 +61,8 @@ fn channels_of(command: &Spec, len: usize) -> Range<usize> {
 
 /// Checks a request that a proxy sends on. The upstreams say which of its words are keys.
 ///
-/// If they do not, each argument counts as a key, and the command as one of each category that is denied. A script can do anything in the name of the proxy, so it needs a user
+/// If they do not, each argument counts as a key. Until they have described their commands, each counts as one of every category
+/// that is denied. A script can do anything in the name of the proxy, so it needs a user
 /// without restrictions. The keys get the key prefix of the client when the proxy sends them.
 #[inline(never)]
 pub(super) fn check_forwarded<'a>(

@@ -239,7 +239,7 @@ fn an_open_catalog_has_rules_for_other_commands() {
     ] {
         assert_eq!(may(rules, "HGet", Some("k"), hget), allowed, "{rules}");
     }
-    // No upstream has described the command, so it may be of any category.
+    // No upstream has described its commands yet, so this one may be of any category.
     for (rules, allowed) in
         [("+@all", true), ("+@all -@read", false), ("+@read", false), ("+@all -@read +hget", true)]
     {

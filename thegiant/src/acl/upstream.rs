@@ -12,7 +12,7 @@ pub(crate) trait UpstreamCommands: UpstreamKeys {
 /// A request to an upstream.
 #[derive(Debug)]
 pub(crate) struct UpstreamCommand {
-    /// `None` if no upstream has described the command.
+    /// `None` if no upstream has described its commands yet.
     pub(crate) categories: Option<Categories>,
     /// The positions and the uses of the keys. `None` if the upstreams do not know all keys.
     pub(crate) keys: Option<Vec<(usize, KeyAccess)>>,

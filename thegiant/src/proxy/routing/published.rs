@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::key_table::KeyTable;
 use crate::{
-    acl::{UpstreamCommand, UpstreamCommands},
+    acl::{Categories, UpstreamCommand, UpstreamCommands},
     client::UpstreamKeys,
     proxy::wire::Words,
 };
@@ -31,8 +31,10 @@ impl UpstreamCommands for PublishedCommands {
         let words = Words::Slices(words);
         let table = self.table();
         let known = table.as_deref().and_then(|table| table.find(words));
+        // A command that no upstream has is in no category, as those of modules in Redis 7.0.
+        let categories = known.map_or(Categories::NONE, |known| known.categories);
         UpstreamCommand {
-            categories: known.map(|known| known.categories),
+            categories: table.is_some().then_some(categories),
             keys: known
                 .filter(|known| !known.has_unknown_keys)
                 .map(|known| known.key_accesses(words).collect()),
