@@ -158,6 +158,37 @@ fn a_command_of_an_upstream_has_its_categories() {
     }
 }
 
+/// `SET` reads its key with `GET` only, and `BITFIELD` writes it with `SET` or `INCRBY` only.
+#[test]
+fn options_decide_about_the_use_of_a_key_of_an_upstream() {
+    let redis = Process::redis(&[]);
+    let balancer = Process::program_with("balancer", &[redis.address()]);
+    await_upstream(balancer.address());
+    let mut clients = [redis.address(), balancer.address()].map(RawClient::connect);
+    for rule in ["%R~a", "%W~a"] {
+        for request in [
+            "SET a GET",
+            "set a b get",
+            "SET a b PX 100000 GET",
+            "SET a b PX 100000",
+            "GETEX a",
+            "BITFIELD a GET u8 0",
+            "bitfield a get u8 0 set u8 0 1",
+            "BITFIELD a OVERFLOW SAT INCRBY u8 0 1",
+            "BITFIELD_RO a GET u8 0",
+        ] {
+            let [in_redis, in_balancer] = clients.each_mut().map(|client| {
+                assert_eq!(
+                    client.ask(line(&format!("ACL SETUSER u reset on nopass +@all {rule}"))),
+                    "+OK\r\n"
+                );
+                client.ask(line(&format!("ACL DRYRUN u {request}")))
+            });
+            assert_eq!(in_balancer, in_redis, "{rule} {request}");
+        }
+    }
+}
+
 /// Runs the same cases each time.
 pub(super) fn check<S: Strategy>(cases: u32, case: &S, test: impl Fn(S::Value) -> TestCaseResult) {
     let config = Config { cases, failure_persistence: None, ..Config::default() };

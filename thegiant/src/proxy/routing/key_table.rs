@@ -7,6 +7,7 @@ use std::{
 
 use foldhash::quality::RandomState;
 
+use super::variable_access::access_by_options;
 use crate::{
     Value,
     acl::Categories,
@@ -53,6 +54,8 @@ struct KeySpec {
     find: Find,
     /// `None` for words that are no keys, and only belong to the slot of one (`not_key`).
     access: Option<KeyAccess>,
+    /// The access depends on the options of the request (`variable_flags`).
+    is_variable: bool,
 }
 
 /// The start of the search for keys, `begin_search`.
@@ -174,7 +177,7 @@ impl KnownCommand {
 
     /// Returns the positions and the uses of the keys.
     pub(super) fn key_accesses(&self, words: Words<'_>) -> impl Iterator<Item = (usize, KeyAccess)> {
-        let keys = self.keys.iter().filter_map(|spec| Some((spec, spec.access?)));
+        let keys = self.keys.iter().filter_map(move |spec| Some((spec, spec.access_of(words)?)));
         keys.flat_map(move |(spec, access)| {
             spec.positions(words).into_iter().flatten().map(move |position| (position, access))
         })
@@ -212,6 +215,7 @@ impl KnownCommand {
                 begin: Begin::Index(usize::try_from(first).ok()?),
                 find,
                 access: Some(access),
+                is_variable: false,
             });
         }
         // The name of a subcommand is `command|subcommand`.
@@ -250,6 +254,7 @@ impl KeySpec {
             false => command,
         };
         let access = Some(access).filter(|_| !has("not_key"));
+        let is_variable = has("variable_flags");
         let spec = CommandFields::of(spec);
         let begin = CommandFields::of(spec.get("begin_search")?);
         let begin_spec = CommandFields::of(begin.get("spec")?);
@@ -274,7 +279,13 @@ impl KeySpec {
             },
             _ => return None,
         };
-        Some(KeySpec { begin, find, access })
+        Some(KeySpec { begin, find, access, is_variable })
+    }
+
+    /// Returns what a request does with the keys.
+    fn access_of(&self, words: Words<'_>) -> Option<KeyAccess> {
+        let by_options = if self.is_variable { access_by_options(words) } else { None };
+        self.access.map(|access| by_options.unwrap_or(access))
     }
 
     fn positions(&self, words: Words<'_>) -> Option<Keys> {

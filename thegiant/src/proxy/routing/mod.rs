@@ -2,7 +2,8 @@
 //!
 //! - `router`: the trait that an application implements, and its results; `request`, `error_reply`: its arguments; `split`: requests in
 //!   parts; `rewrite`: requests with other words
-//! - `key_table`: the commands of an upstream; `tables`: those of all; `published`: for connections
+//! - `key_table`: the commands of an upstream; `variable_access`: what depends on the options of a request; `tables`: the commands of all
+//!   upstreams; `published`: for connections
 //! - `prefix`: the prefix of all keys
 //! - `choice`: the router, the prefix and the tables together
 
@@ -16,6 +17,7 @@ mod rewrite;
 mod router;
 mod split;
 mod tables;
+mod variable_access;
 
 pub(crate) use choice::{Follow, Readiness, Routing, no_server};
 pub use error_reply::ErrorReply;
