@@ -83,8 +83,9 @@ impl ConnectionState {
     /// Instructs the server whether to reply to commands.
     #[command("CLIENT REPLY", noscript, loading, stale, tenant_safe)]
     fn client_reply(&self, action: ReplyAction) -> Result<ReplyAction, Error> {
-        // The array that EXEC replies with needs all of its elements.
-        if self.transaction.is_running() { Err(NOT_ALLOWED) } else { Ok(action) }
+        // The array that EXEC replies with needs all of its elements, and has none that the client does not get.
+        let changes_nothing = matches!(action, ReplyAction::On) && self.replies == ReplyMode::On;
+        if self.transaction.is_running() && !changes_nothing { Err(NOT_ALLOWED) } else { Ok(action) }
     }
 
     /// Suspends commands processing.

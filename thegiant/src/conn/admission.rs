@@ -202,6 +202,7 @@ impl Connection {
             "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
             command.full_name()
         ));
+        let error = if self.executes(target) { aborted_by(&error) } else { error };
         reject(batch, &self.client, |_, out| out.error(&error));
     }
 
