@@ -33,6 +33,9 @@ pub enum EventClass {
     /// `n`: a key was created. `A` (all classes) does not include it.
     New,
     /// `m`: a command read a key that does not exist. `A` (all classes) does not include it.
+    ///
+    /// No event of this class follows from a row. An application publishes it by
+    /// [`Keyspace::notify`](crate::Keyspace::notify); `kv` does not.
     KeyMiss,
 }
 
