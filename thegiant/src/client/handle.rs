@@ -147,6 +147,8 @@ pub(super) struct ClientInner {
     /// Bytes of incomplete requests, and of replies that were not sent. Both saturate at 4 GiB.
     pub(super) input: AtomicU32,
     pub(super) output: AtomicU32,
+    /// The place where the proxy keeps the requests of the client that it has sent on last. Saturates.
+    pub(super) in_flight: AtomicU32,
     host: Weak<dyn ClientHost>,
     slot: Mutex<ClientSlot>,
 }
@@ -175,6 +177,7 @@ impl Client {
             command: AtomicU32::new(NO_COMMAND),
             input: AtomicU32::new(0),
             output: AtomicU32::new(0),
+            in_flight: AtomicU32::new(u32::MAX),
             host,
             slot: Mutex::default(),
         }))

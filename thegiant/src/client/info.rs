@@ -224,6 +224,18 @@ impl Client {
         self.0.output.swap(saturate(output), Relaxed) as usize
     }
 
+    /// Sets the place where the proxy keeps the requests of the client that it has sent on.
+    pub(crate) fn set_in_flight(&self, id: usize) {
+        self.0.in_flight.store(saturate(id), Relaxed);
+    }
+
+    /// Returns the place where the proxy has kept the last requests of the client that it has sent on.
+    ///
+    /// They may have their replies, and other requests may have taken their place.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.0.in_flight.load(Relaxed) as usize
+    }
+
     /// Counts replies of an upstream that the connection does not have yet, and closes the client if it exceeds a limit.
     ///
     /// Returns whether the client still waits for replies.

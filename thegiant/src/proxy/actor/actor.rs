@@ -97,6 +97,8 @@ impl Handler<Disconnected> for ProxyActor {
         proxy.blamed.remove(&client);
         proxy.reply_sizes.remove(&client);
         proxy.forget_queued(&client);
+        proxy.in_flight.leave(&client);
+        proxy.waiting.batches.retain(|(batch, _)| batch.client.identity() != client.identity());
     }
 }
 

@@ -183,6 +183,12 @@ impl ProxyState {
     }
 
     fn complete_split(&mut self, split: SplitRun) {
+        if let Requester::Batch(batch, _) = &split.requester
+            && !batch.client.is_connected()
+        {
+            // Its replies were discarded, and nobody waits for the batch.
+            return;
+        }
         match split.merge() {
             (Requester::Batch(mut batch, actor_id), reply) => {
                 self.answer(&mut batch, &reply);

@@ -98,7 +98,9 @@ impl ProxyState {
 
     /// Blames the client with the oldest request without a reply for the loss of a connection.
     pub(super) fn blame(&mut self, oldest: Option<InFlightId>) {
-        if let Some(client) = oldest.and_then(|oldest| self.in_flight.client(oldest)) {
+        if let Some(client) = oldest.and_then(|oldest| self.in_flight.client(oldest))
+            && client.is_connected()
+        {
             self.blamed.add(client);
         }
     }

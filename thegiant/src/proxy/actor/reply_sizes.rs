@@ -37,9 +37,9 @@ impl ReplySizes {
         }
     }
 
-    /// Stores the mean length of the replies to these requests, if their client pipelines.
+    /// Stores the mean length of the replies to these requests, if their client pipelines and is connected.
     pub(super) fn learn(&mut self, run: &BatchRun) {
-        if run.batch.requests.len() > FIRST {
+        if run.batch.requests.len() > FIRST && run.batch.client.is_connected() {
             self.0.insert(run.batch.client.identity(), run.mean_reply_len());
         }
     }

@@ -111,6 +111,25 @@ impl InFlightTable {
 
     pub(crate) fn insert(&mut self, id: InFlightId, requests: InFlight) {
         self.in_flight[id] = Some(requests);
+        if let Some(client) = self.client(id) {
+            client.set_in_flight(id);
+        }
+    }
+
+    /// Frees the replies to a client that has left, and discards further ones.
+    ///
+    /// Its entry stays until the last reply has come, because the replies of a connection are counted.
+    pub(crate) fn leave(&mut self, client: &Client) {
+        let id = client.in_flight();
+        let is_of_client = |id| self.client(id).is_some_and(|known| known.identity() == client.identity());
+        if id >= self.in_flight.len() || !is_of_client(id) {
+            return;
+        }
+        match &mut self.in_flight[id] {
+            Some(InFlight::Batch(run)) => run.free(),
+            Some(InFlight::Split(split)) => split.free(),
+            _ => {}
+        }
     }
 
     /// Removes an entry and frees its id.

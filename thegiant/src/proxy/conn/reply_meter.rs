@@ -1,6 +1,6 @@
-//! Replies that have arrived for a client and that its connection does not have yet.
+//! The size of the replies that have arrived for a client and that its connection does not have yet.
 
-use crate::Client;
+use crate::{Client, dispatch::ClientBatch};
 
 /// Counts the bytes of replies as memory of their client, so that its limits hold while they arrive.
 #[derive(Debug, Default)]
@@ -14,14 +14,29 @@ pub(super) struct ReplyMeter {
 const STEP: usize = 64 * 1024;
 
 impl ReplyMeter {
+    /// Returns a meter that begins with the replies that a batch has already.
+    pub(super) fn new(batch: &ClientBatch) -> Self {
+        ReplyMeter { received: batch.out.encoder().len(), ..ReplyMeter::default() }
+    }
+
     /// Adds bytes that have arrived. Returns whether the client still waits for them.
     #[inline]
     pub(super) fn add(&mut self, client: &Client, bytes: usize) -> bool {
         self.received += bytes;
-        if self.received - self.counted >= STEP {
+        if self.received - self.counted >= STEP && !self.has_left {
             self.count(client);
         }
         !self.has_left
+    }
+
+    /// Returns whether the client waits for no replies any more. Those that have arrived were freed.
+    pub(super) fn has_left(&self) -> bool {
+        self.has_left
+    }
+
+    /// Notes that the client waits for no replies any more.
+    pub(super) fn leave(&mut self) {
+        self.has_left = true;
     }
 
     #[cold]

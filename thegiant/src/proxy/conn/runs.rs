@@ -79,6 +79,7 @@ const MAX_SPARE_CAPACITY: usize = 512;
 impl BatchRun {
     pub(crate) fn new(batch: ClientBatch, actor_id: ActorId, first: u32, count: u32) -> Self {
         let room = batch.room();
+        let meter = ReplyMeter::new(&batch);
         BatchRun {
             batch,
             actor_id,
@@ -87,7 +88,7 @@ impl BatchRun {
             count,
             room,
             early: Vec::new(),
-            meter: ReplyMeter::default(),
+            meter,
             retries_left: count.saturating_mul(MAX_RETRIES),
         }
     }
@@ -104,17 +105,30 @@ impl BatchRun {
 
     /// Appends a part of the reply to a request.
     pub(super) fn append(&mut self, position: u32, part: &[u8], spare: &mut SpareLists) {
-        if !self.meter.add(&self.batch.client, part.len()) {
-            return self.discard(position);
-        }
-        if position == self.next {
-            return self.batch.append_reply(part);
-        }
-        if self.early.is_empty() {
+        if position != self.next && self.early.is_empty() {
             self.early = spare.0.pop().unwrap_or_default();
             self.early.resize_with(self.count as usize, EarlyReply::default);
         }
-        self.early[position as usize].bytes.extend_from_slice(part);
+        if self.meter.has_left() {
+            return;
+        }
+        if !self.meter.add(&self.batch.client, part.len()) {
+            return self.free();
+        }
+        if position == self.next {
+            self.batch.append_reply(part);
+        } else {
+            self.early[position as usize].bytes.extend_from_slice(part);
+        }
+    }
+
+    /// Frees the replies that have arrived, because the client has left. Further replies are discarded.
+    #[cold]
+    pub(super) fn free(&mut self) {
+        self.meter.leave();
+        self.batch.clear_replies();
+        self.batch.shrink();
+        self.early.iter_mut().for_each(|early| early.bytes = Vec::new());
     }
 
     /// Discards the part of the reply to a request that has arrived.
@@ -122,7 +136,7 @@ impl BatchRun {
         if position == self.next {
             self.batch.discard_reply();
         } else if let Some(early) = self.early.get_mut(position as usize) {
-            early.bytes.clear();
+            early.bytes = Vec::new();
         }
     }
 
@@ -143,6 +157,7 @@ impl BatchRun {
         while let Some(early) = self.early.get_mut(self.next as usize) {
             self.batch.append_reply(&early.bytes);
             early.bytes.clear();
+            early.bytes.shrink_to(MAX_SPARE_CAPACITY);
             if !mem::take(&mut early.is_complete) {
                 break;
             }
@@ -156,22 +171,35 @@ impl SplitRun {
     pub(crate) fn new(requester: Requester, parts: Vec<Vec<Bytes>>, merge: MergeFn) -> Self {
         let missing = parts.len();
         let replies = vec![Vec::new(); missing];
-        let (meter, retries_left) = (ReplyMeter::default(), MAX_RETRIES * missing as u32);
+        let meter = match &requester {
+            Requester::Batch(batch, _) => ReplyMeter::new(batch),
+            Requester::Application(_) => ReplyMeter::default(),
+        };
+        let retries_left = MAX_RETRIES * missing as u32;
         SplitRun { requester, parts, replies, missing, merge, meter, retries_left }
     }
 
     /// Appends bytes of the reply to a part of the request.
     pub(super) fn append(&mut self, position: u32, bytes: &[u8]) {
-        let reply = &mut self.replies[position as usize];
-        match &self.requester {
-            Requester::Batch(batch, _) if !self.meter.add(&batch.client, bytes.len()) => reply.clear(),
-            _ => reply.extend_from_slice(bytes),
+        if self.meter.has_left() {
+            return;
         }
+        match &self.requester {
+            Requester::Batch(batch, _) if !self.meter.add(&batch.client, bytes.len()) => self.free(),
+            _ => self.replies[position as usize].extend_from_slice(bytes),
+        }
+    }
+
+    /// Frees the replies that have arrived, because the client has left. Further replies are discarded.
+    #[cold]
+    pub(super) fn free(&mut self) {
+        self.meter.leave();
+        self.replies.fill(Vec::new());
     }
 
     /// Discards the received bytes of the reply to a part of the request.
     pub(super) fn discard(&mut self, position: u32) {
-        self.replies[position as usize].clear();
+        self.replies[position as usize] = Vec::new();
     }
 
     /// Completes the reply to a part. Returns whether all replies are complete.
@@ -182,8 +210,9 @@ impl SplitRun {
 
     /// Merges the replies after all of them have arrived.
     pub(crate) fn merge(self) -> (Requester, Value) {
-        let replies =
-            self.replies.iter().map(|reply| parsed(reply).unwrap_or_else(|error| Value::Error(error.into())));
+        // Each reply is freed as soon as it is parsed.
+        let replies = self.replies.into_iter();
+        let replies = replies.map(|reply| parsed(&reply).unwrap_or_else(|error| Value::Error(error.into())));
         let replies = replies.collect();
         let merged = guarded(|| (self.merge)(replies));
         (self.requester, merged.unwrap_or(Value::Error(Error::INTERNAL)))
@@ -196,9 +225,7 @@ impl SpareLists {
         if !(1..=MAX_SPARE_LEN).contains(&run.early.len()) || self.0.len() >= MAX_SPARE {
             return;
         }
-        let mut early = mem::take(&mut run.early);
-        early.iter_mut().for_each(|reply| reply.bytes.shrink_to(MAX_SPARE_CAPACITY));
-        self.0.push(early);
+        self.0.push(mem::take(&mut run.early));
     }
 }
 
