@@ -2,8 +2,8 @@ use std::thread;
 
 use super::set;
 use crate::support::{
-    ANY_PORT, RawClient, Served, allow_many_connections, app, client_list, eventually, info, line, lines,
-    listed, request,
+    ANY_PORT, Process, RawClient, Served, allow_many_connections, app, client_list, eventually, info, line,
+    lines, listed, request,
 };
 use thegiant::Limits;
 
@@ -175,6 +175,42 @@ fn names_and_tracking_prefixes_count_as_client_memory() {
         drop([client, other]);
         eventually(|| (client_list(&mut operator, "").len() == 1).then_some(()));
         assert_eq!(memory(&mut operator), 0);
+    }
+}
+
+#[test]
+fn subscriptions_count_as_much_client_memory_as_they_use() {
+    for command in ["SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE"] {
+        let kv = Process::program("kv");
+        let mut operator = RawClient::connect(kv.address());
+        let mut client = RawClient::connect(kv.address());
+        let requests: Vec<Vec<u8>> = (0..200_000)
+            .step_by(1000)
+            .map(|first| {
+                let names =
+                    (first..first + 1000).map(|number| format!(" name{number:06}")).collect::<String>();
+                line(&format!("{command}{names}"))
+            })
+            .collect();
+        let before = kv.resident() as u64 * 1024;
+        for request in &requests {
+            client.send(request);
+            client.replies(1000);
+        }
+        let used = kv.resident() as u64 * 1024 - before;
+        let counted = memory(&mut operator);
+        assert!(
+            counted * 3 > used * 2 && used * 3 > counted * 2,
+            "{counted} bytes for {command}, which uses {used} bytes"
+        );
+        set(&mut operator, "maxmemory-clients", &(counted / 2).to_string());
+        assert_eq!(client.rest(), "");
+        assert_eq!((evicted(&mut operator), memory(&mut operator)), (1, 0));
+        // Another client is closed before it has as many subscriptions.
+        let mut client = RawClient::connect(kv.address());
+        let requests: Vec<&[u8]> = requests.iter().map(|request| &request[..]).collect();
+        client.while_sending(&requests, RawClient::rest);
+        eventually(|| (evicted(&mut operator) == 2).then_some(()));
     }
 }
 

@@ -46,6 +46,8 @@ impl Subscribers {
     pub(super) fn add_client(&mut self, client: &Client) {
         let prefix = client.key_prefix();
         let Some(group) = self.groups.iter_mut().find(|group| group.prefix == prefix) else {
+            // Most channels have no other group, and a push would allocate space for four.
+            self.groups.reserve_exact(1);
             return self.groups.push(Group { prefix, clients: vec![client.clone()] });
         };
         if let Err(index) = group.index_of(client) {
