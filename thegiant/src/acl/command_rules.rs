@@ -3,7 +3,7 @@
 use super::{AccessedCommand, Catalog, Categories, row_rules::RowRules, rule_error::Mistake};
 
 /// The commands that a selector allows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CommandRules {
     rows: RowRules,
     /// The last rule for all commands was `+@all`, so commands that are not in the catalog are allowed, too.
@@ -16,7 +16,7 @@ pub(crate) struct CommandRules {
     others: Vec<OtherRule>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct FirstArguments {
     command: usize,
     arguments: Vec<Box<[u8]>>,

@@ -3,7 +3,7 @@
 use crate::resp::glob;
 
 /// A glob pattern that knows its kind, so that most patterns need no glob matching.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Pattern {
     text: Box<[u8]>,
     kind: PatternKind,

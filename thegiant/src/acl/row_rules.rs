@@ -4,11 +4,11 @@ use super::Catalog;
 use crate::command::{KeyAccess, UsualKeys};
 
 /// A rule for each command of a [`Catalog`], by its number.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct RowRules(Box<[RowRule]>);
 
 /// Whether a command may run whatever its arguments are.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum RowRule {
     Denied,
     /// Has no key and no channel.

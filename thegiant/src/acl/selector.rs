@@ -10,7 +10,7 @@ use super::{
 use crate::command::KeyAccess;
 
 /// Rules that apply together. A request may run if one selector of its user allows all of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Selector {
     pub(super) commands: CommandRules,
     pub(crate) keys: KeyRules,
@@ -18,21 +18,21 @@ pub(crate) struct Selector {
 }
 
 /// The keys that a selector allows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum KeyRules {
     All,
     Matching(Vec<KeyRule>),
 }
 
 /// A pattern of keys that may be read, written, or both.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct KeyRule {
     pattern: Pattern,
     granted: KeyAccess,
 }
 
 /// The channels that a selector allows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum ChannelRules {
     All,
     Matching(Vec<Pattern>),

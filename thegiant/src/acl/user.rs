@@ -3,7 +3,7 @@
 use super::{
     Access, Catalog, Denied, RuleError, Selector, Users, password::PasswordHash, rule_error::Mistake,
 };
-use crate::{batch::CommandId, command::KeyAccess};
+use crate::{Client, batch::CommandId, command::KeyAccess, pubsub::ChannelKind};
 
 /// A user: how it authenticates, and what it may do.
 #[derive(Clone, Debug)]
@@ -167,6 +167,17 @@ impl User {
     /// Returns whether a client may use a channel, or a pattern of channels.
     pub(crate) fn may_listen(&self, channel: &[u8], is_pattern: bool) -> bool {
         self.selectors().any(|selector| selector.channels.allow(channel, is_pattern))
+    }
+
+    /// Returns whether a client may use all channels that it has subscribed at an upstream.
+    pub(crate) fn may_keep_listening(&self, client: &Client) -> bool {
+        let is_pattern = |kind| kind == ChannelKind::Pattern as usize;
+        !client.any_upstream_name(|kind, name| !self.may_listen(name, is_pattern(kind)))
+    }
+
+    /// Returns whether the rules for commands, keys and channels are those of another user.
+    pub(crate) fn has_rules_of(&self, other: &User) -> bool {
+        self.selectors().eq(other.selectors())
     }
 
     /// Returns whether a client may learn that a key has changed.

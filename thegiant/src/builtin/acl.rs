@@ -196,7 +196,9 @@ impl ConnectionState {
                 || may_track(&user, &server.keyspace.tracked_prefixes(client), &client.key_prefix())
         };
         self.close_clients(|client| {
-            subscribers.contains_key(&client.id()) || (is_of_user(client) && !may_track(client))
+            let is_of_user = is_of_user(client);
+            subscribers.contains_key(&client.id())
+                || (is_of_user && (!user.may_keep_listening(client) || !may_track(client)))
         });
         for client in server.clients.all().iter().filter(|client| is_of_user(client)) {
             client.unblock_refused(|words, id| {

@@ -4,7 +4,7 @@ use super::{AfterPushes, REDIS_VERSION};
 use crate::{
     Error, Reply, Simple,
     batch::{ReplyBuffer, ReplyMode},
-    client::DEFAULT_USER,
+    client::{ClientFlag, DEFAULT_USER},
     command::{Answer, ArgKind, ArgSpec, Arguments, FromArg, Request, c_text},
     commands,
     conn::ConnectionState,
@@ -88,6 +88,11 @@ impl ConnectionState {
         protover: Option<Protover>,
         options: Option<HelloOptions<'_>>,
     ) -> Result<AfterPushes<'_, Hello>, Error> {
+        // The upstream would go on to send messages in the old protocol.
+        let is_other = protover.as_ref().is_some_and(|version| version.0 != self.client.protocol());
+        if is_other && self.client.is(ClientFlag::UpstreamSubscriber) {
+            return Err(OTHER_PROTOCOL);
+        }
         // As in Redis, the first faulty option determines the error, so a password is checked before the next option.
         let (mut name, mut is_first_login) = (None, true);
         for option in options.map_or(Vec::new(), |options| options.0) {
@@ -134,6 +139,10 @@ impl ConnectionState {
     }
 }
 
+const OTHER_PROTOCOL: Error = Error::from_static(
+    "ERR a client with subscriptions at an upstream cannot change the protocol: send UNSUBSCRIBE, PUNSUBSCRIBE and \
+     SUNSUBSCRIBE first, or RESET",
+);
 const NO_PASSWORD_CONFIGURED: Error = Error::from_static(
     "ERR AUTH <password> called without any password configured for the default user. \
      Are you sure your configuration is correct?",

@@ -34,6 +34,8 @@ pub(crate) enum ClientFlag {
     ProxiedQueueRefused = 1 << 10,
     /// The keys and channels of the client have a prefix.
     Tenant = 1 << 11,
+    /// The client has subscribed at an upstream.
+    UpstreamSubscriber = 1 << 12,
 }
 
 /// Asks a connection to close.

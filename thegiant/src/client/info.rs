@@ -7,7 +7,7 @@ use bytes::Bytes;
 use thegiant_tls::ClientCertificate;
 
 use super::{
-    Client, ClientFlag, CloseRequest,
+    Client, ClientFlag, CloseRequest, UpstreamNames,
     flags::CLOSE_REQUEST,
     memory::ClientMemory,
     slot::{ClientNames, ClientSlot},
@@ -106,6 +106,40 @@ impl Client {
 
     pub(crate) fn set_subscribed(&self, subscribed: [usize; 3]) {
         self.slot().extra_mut().subscribed = subscribed;
+    }
+
+    /// Takes over what the client has subscribed at an upstream.
+    pub(crate) fn set_upstream_names(&self, names: &UpstreamNames) {
+        let counts = names.counts();
+        let is_subscriber = counts != [0; 3];
+        let mut slot = self.slot();
+        let extra = slot.extra_mut();
+        extra.subscribed = counts;
+        extra.upstream_names = is_subscriber.then(|| names.clone());
+        self.set(ClientFlag::UpstreamSubscriber, is_subscriber);
+    }
+
+    /// Forgets the subscriptions at an upstream: all of them, or these names only.
+    pub(crate) fn forget_upstream_names(&self, ended: Option<&UpstreamNames>) {
+        if !self.is(ClientFlag::UpstreamSubscriber) {
+            return;
+        }
+        let mut slot = self.slot();
+        let extra = slot.extra_mut();
+        let is_ended = |names: &mut UpstreamNames| ended.is_none_or(|ended| names.is_same(ended));
+        if extra.upstream_names.take_if(is_ended).is_some() {
+            extra.subscribed = [0; 3];
+            self.set(ClientFlag::UpstreamSubscriber, false);
+        }
+    }
+
+    /// Returns whether `is_wanted` is true for the kind and the name of any subscription at an upstream.
+    pub(crate) fn any_upstream_name(&self, is_wanted: impl Fn(usize, &[u8]) -> bool) -> bool {
+        if !self.is(ClientFlag::UpstreamSubscriber) {
+            return false;
+        }
+        let names = self.slot().extra().and_then(|extra| extra.upstream_names.clone());
+        names.is_some_and(|names| names.any(is_wanted))
     }
 
     /// Returns the number of queued commands of a transaction, and their size in bytes.

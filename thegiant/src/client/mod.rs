@@ -12,6 +12,7 @@ mod pushes;
 mod slot;
 mod times;
 mod upstream_keys;
+mod upstream_names;
 mod waits;
 
 pub use address::Address;
@@ -25,4 +26,5 @@ pub use handle::Client;
 pub(crate) use handle::{ClientHost, DEFAULT_USER};
 pub use slot::PushId;
 pub(crate) use upstream_keys::UpstreamKeys;
+pub(crate) use upstream_names::UpstreamNames;
 pub(crate) use waits::{Collected, SHUTTING_DOWN};

@@ -11,7 +11,10 @@ use bytes::Bytes;
 #[cfg(feature = "tls")]
 use thegiant_tls::ClientCertificate;
 
-use super::blocked::{BlockedCommand, BlockedCommands};
+use super::{
+    UpstreamNames,
+    blocked::{BlockedCommand, BlockedCommands},
+};
 use crate::{
     batch::Batch,
     command::Flags,
@@ -42,6 +45,8 @@ pub(super) struct SlotExtras {
     pub(super) blocked: BlockedCommands,
     /// The numbers of subscribed channels, patterns and shard channels.
     pub(super) subscribed: [usize; 3],
+    /// The names among them that are subscribed at an upstream.
+    pub(super) upstream_names: Option<UpstreamNames>,
     /// The number of queued commands of a transaction, and their size in bytes.
     pub(super) queued: Option<(u32, usize)>,
     /// The flags of the queued commands, while the middleware decides about their `EXEC`.

@@ -3,8 +3,8 @@
 use super::Connection;
 use crate::{
     Error,
-    acl::Denied,
-    batch::{ActorId, Batch, CommandRef, Resolved},
+    acl::{Denied, full_name},
+    batch::{ActorId, Batch, CommandRef, RequestWords, Resolved},
     client::{ClientFlag, CloseRequest},
     cluster::Misdirected,
     command::{Flags, Request, Spec},
@@ -89,7 +89,7 @@ impl Connection {
         }
         let is_replica = self.state.server.hooks.is(Hook::Replica);
         let not_master = if is_replica { self.check_role(batch, target).err() } else { None };
-        let is_pubsub_only = self.state.is_pubsub_only() && !command.flags.contains(Flags::PUBSUB_MODE);
+        let is_pubsub_only = self.state.is_pubsub_only() && self.check_pubsub_mode(batch, target).is_err();
         match not_master {
             // As in Redis, a write is refused first.
             Some(NotMaster::NoData) | None if is_pubsub_only => return Admission::PubSubOnly,
@@ -128,6 +128,16 @@ impl Connection {
             return Some(admission);
         }
         if has_rules { self.authorize(batch, target).err().map(Admission::Denied) } else { None }
+    }
+
+    /// Checks whether a RESP2 client with subscriptions may run the next requests for the same actor. The result is about the
+    /// next request.
+    fn check_pubsub_mode(&self, batch: &mut Batch, target: CommandRef) -> Result<(), Admission> {
+        let routes = &self.state.server.routes;
+        batch.deny_from(routes.with_shards(target.actor_id), false, |target, _| {
+            let is_allowed = routes.command(target.command).flags.contains(Flags::PUBSUB_MODE);
+            if is_allowed { Ok(()) } else { Err(Admission::PubSubOnly) }
+        })
     }
 
     /// Switches timing and observation on for the next requests, as the hooks and the pushes of the client ask
@@ -197,10 +207,11 @@ impl Connection {
     /// Answers a request of a RESP2 client with subscriptions with an error.
     #[cold]
     pub(super) fn refuse_in_pubsub_mode(&self, target: CommandRef, batch: &mut Batch) {
-        let command = self.state.server.routes.command(target.command);
+        let words = batch.requests.words(batch.next_request());
+        let name = words.map(RequestWords::name).unwrap_or_default();
         let error = Error::err(format_args!(
             "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
-            command.full_name()
+            full_name(self.state.server.routes.command(target.command), name)
         ));
         let error = if self.executes(target) { aborted_by(&error) } else { error };
         reject(batch, &self.client, |_, out| out.error(&error));

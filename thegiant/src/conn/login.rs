@@ -107,8 +107,8 @@ impl ConnectionState {
         match decision {
             LoginOutcome::Local(user, prefix) => {
                 let prefix = self.key_prefix_of(&user, prefix)?;
-                self.set_user(Some(user), prefix);
                 self.client.detach::<User>();
+                self.set_user(Some(user), prefix);
             }
             LoginOutcome::Own(user, prefix) => {
                 let prefix = self.key_prefix_of(&user.name, prefix)?;

@@ -9,8 +9,10 @@ use crate::{
     Client, Error,
     acl::{AccessControl, Denied, LogContext, LogReason, Refusal, User, full_name},
     batch::{Batch, CommandId, CommandRef, RequestWords, Resolved},
+    client::{ClientFlag, CloseRequest},
     client_line::client_line,
-    dispatch::reject,
+    dispatch::{Transaction, reject},
+    observe::Hook,
     server_state::ServerState,
 };
 
@@ -24,29 +26,20 @@ pub(super) struct Permissions {
 }
 
 impl Permissions {
-    /// Returns the user of the client if it may not do everything.
-    #[inline]
-    fn restricted_user(&mut self, acl: &AccessControl, client: &Client) -> Option<&User> {
-        if self.is_outdated(acl) {
-            self.load(acl, client);
-        }
-        self.restricted.as_deref()
-    }
-
     /// Returns whether a user has changed since the last check.
     fn is_outdated(&self, acl: &AccessControl) -> bool {
         self.generation != acl.generation()
     }
 
-    /// Takes over the current rules for the user of the client.
+    /// Returns the current rules for the user of the client.
     #[cold]
-    fn load(&mut self, acl: &AccessControl, client: &Client) {
+    fn load(acl: &AccessControl, client: &Client) -> Self {
         // First: a change that comes in between is seen the next time.
         let generation = acl.generation();
         // A user that was deleted may do nothing. Its clients are about to be closed.
         let user = acl.user_of(client).unwrap_or_else(|| acl.unknown_user(&client.user_name()));
         let restricted = Some(user).filter(|user| !user.is_unrestricted());
-        *self = Permissions { restricted, generation };
+        Permissions { restricted, generation }
     }
 }
 
@@ -55,8 +48,41 @@ impl ConnectionState {
     pub(crate) fn set_user(&mut self, user: Option<Arc<[u8]>>, key_prefix: Bytes) {
         self.client.set_user(user);
         self.set_key_prefix(key_prefix);
-        // The next check looks the user up.
-        self.permissions = Permissions::default();
+        self.permissions = Permissions::load(&self.server.acl, &self.client);
+    }
+
+    /// Takes over the current rules for the user of the client.
+    #[inline]
+    fn update_permissions(&mut self) {
+        if self.permissions.is_outdated(&self.server.acl) {
+            self.apply_changed_rules();
+        }
+    }
+
+    /// Takes over changed rules. Applies them to what an upstream does for the client already.
+    #[cold]
+    fn apply_changed_rules(&mut self) {
+        let changed = Permissions::load(&self.server.acl, &self.client);
+        let before = std::mem::replace(&mut self.permissions, changed);
+        let Some(user) = self.permissions.restricted.as_deref() else { return };
+        let is_same = before.restricted.is_some_and(|before| user.has_rules_of(&before));
+        if matches!(self.transaction, Transaction::Proxied) && !is_same {
+            // Nobody knows what the upstream has queued. It discards the transaction at `EXEC`.
+            self.client.set(ClientFlag::ProxiedTransactionAborted, true);
+        }
+        if !user.may_keep_listening(&self.client) {
+            self.client.request_close(CloseRequest::Now);
+        }
+    }
+
+    /// Closes a client that has got a subscription at an upstream which its user may no longer have.
+    ///
+    /// The rules may have changed since the request was checked.
+    #[cold]
+    pub(super) fn check_upstream_subscriptions(&mut self) {
+        if self.server.hooks.is(Hook::Users) {
+            self.update_permissions();
+        }
     }
 
     /// Adds a refusal to `ACL LOG`.
@@ -76,8 +102,9 @@ impl Connection {
     pub(super) fn authorize(&mut self, batch: &mut Batch, target: CommandRef) -> Result<(), Denied> {
         // Requests are queued one by one. Those of a transaction on an upstream go there together.
         let is_queued = self.state.transaction.queue().is_some();
-        let ConnectionState { server, client, key_prefix, permissions, .. } = &mut self.state;
-        let Some(user) = permissions.restricted_user(&server.acl, client) else { return Ok(()) };
+        self.state.update_permissions();
+        let ConnectionState { server, key_prefix, permissions, .. } = &self.state;
+        let Some(user) = permissions.restricted.as_deref() else { return Ok(()) };
         batch.deny_from(server.routes.with_shards(target.actor_id), is_queued, |target, words| {
             match user.allows_plainly(target.command, |index| words.get(index)) {
                 true => Ok(()),
@@ -99,14 +126,15 @@ impl Connection {
     #[cold]
     pub(super) fn answer_denied(&mut self, batch: &mut Batch) {
         let next = batch.next_request();
-        let ConnectionState { server, client, key_prefix, permissions, worker, .. } = &mut self.state;
+        self.state.update_permissions();
+        let ConnectionState { server, key_prefix, permissions, worker, .. } = &self.state;
         let Some(words) = batch.requests.words(next) else { return };
         let resolved = server.routes.resolve_further(words, *worker);
         let Some(target) = resolved.target().filter(|_| batch.is_transaction()) else {
             batch.requests.replace_target(next, resolved);
             return;
         };
-        let user = permissions.restricted_user(&server.acl, client);
+        let user = permissions.restricted.as_deref();
         let denied = user.and_then(|user| check(server, user, key_prefix, target.command, words).err());
         let denied = denied.unwrap_or(Denied::Command);
         self.log_denied(denied, target, batch);
@@ -127,8 +155,9 @@ impl Connection {
     /// Finds the queued requests that the user of the client may no longer run.
     #[cold]
     pub(super) fn deny_queued(&mut self, transaction: &mut Batch) {
-        let ConnectionState { server, client, key_prefix, permissions, .. } = &mut self.state;
-        let Some(user) = permissions.restricted_user(&server.acl, client) else { return };
+        self.state.update_permissions();
+        let ConnectionState { server, key_prefix, permissions, .. } = &self.state;
+        let Some(user) = permissions.restricted.as_deref() else { return };
         let is_denied = |(index, words, resolved): (u32, RequestWords<'_>, Resolved<CommandRef>)| {
             check(server, user, key_prefix, resolved.target()?.command, words).err().map(|_| index)
         };

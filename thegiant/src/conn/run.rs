@@ -203,7 +203,7 @@ impl Connection {
                     self.join_replies(&mut batch);
                 }
                 self.client.set_active(self.state.server.now());
-                self.state.follow_proxied_transaction();
+                self.state.follow_upstream();
                 self.state.replies = batch.out.mode();
                 // The others follow at once, in `run`.
                 if batch.has_requests() && !batch.is_transaction() {

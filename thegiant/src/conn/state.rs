@@ -95,12 +95,19 @@ impl ConnectionState {
     /// Returns whether no check is needed before a command: the client has authenticated, and has neither
     /// subscriptions nor an open transaction.
     pub(crate) fn is_unrestricted(&self) -> bool {
-        self.authenticated && self.subscriptions.is_none() && self.transaction.is_none()
+        self.authenticated
+            && self.subscriptions.is_none()
+            && self.transaction.is_none()
+            && !self.client.is(ClientFlag::UpstreamSubscriber)
     }
 
-    /// Learns whether the client has a transaction on an upstream, which its last requests may have begun or ended.
+    /// Learns whether the client has a transaction or subscriptions at an upstream, which its last requests may have begun or
+    /// ended.
     #[inline]
-    pub(crate) fn follow_proxied_transaction(&mut self) {
+    pub(crate) fn follow_upstream(&mut self) {
+        if self.client.is(ClientFlag::UpstreamSubscriber) {
+            self.check_upstream_subscriptions();
+        }
         let is_proxied = self.client.is(ClientFlag::InProxiedTransaction);
         match self.transaction {
             Transaction::None if is_proxied => self.transaction = Transaction::Proxied,
@@ -112,7 +119,9 @@ impl ConnectionState {
     /// Returns whether the client may only use pub/sub commands: it has subscribed, and RESP2 cannot tell a
     /// push from a reply.
     pub(crate) fn is_pubsub_only(&self) -> bool {
-        self.subscriptions.is_some() && self.client.protocol() == Protocol::Resp2
+        let has_subscribed =
+            self.subscriptions.is_some() || self.client.is(ClientFlag::UpstreamSubscriber);
+        has_subscribed && self.client.protocol() == Protocol::Resp2
     }
 
     /// Returns the subscriptions of the client, and creates them if there are none.
@@ -168,6 +177,7 @@ impl ConnectionState {
         self.client.set(ClientFlag::NoTouch, false);
         self.client.set(ClientFlag::WasReset, true);
         self.client.forget_proxied_transaction();
+        self.client.forget_upstream_names(None);
         self.set_monitor(false);
         self.subscriptions = None;
         self.end_transaction();

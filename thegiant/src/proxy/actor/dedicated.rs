@@ -40,6 +40,7 @@ use crate::{
         routing::{Follow, Redirect, Refresh},
         wire::{CommandKind, LossReason, WholeReply},
     },
+    resp::Protocol,
 };
 
 pub(super) struct DedicatedTask {
@@ -402,7 +403,13 @@ impl DedicatedTask {
     }
 
     /// Returns a batch to the proxy, or to its client if the proxy has stopped.
+    ///
+    /// The connection of a RESP2 subscriber gets it, too, because it decides whether such a client may send the next request.
     fn go_on(&self, mut batch: ClientBatch, actor_id: ActorId) {
+        if batch.client.is(ClientFlag::UpstreamSubscriber) && batch.client.protocol() == Protocol::Resp2 {
+            // It waits for nothing.
+            return drop(batch.return_to_client());
+        }
         if let Some(proxy) = self.proxy.upgrade() {
             return proxy.borrow_mut().go_on(batch, actor_id);
         }

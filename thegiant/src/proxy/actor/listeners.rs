@@ -74,7 +74,7 @@ impl Listeners {
             let opening = Box::pin(open(Weak::clone(proxy), *number, key));
             let mut listener = ChannelListener::new(opening, upstream.max_reply_len);
             for (command, names) in session.subscriptions_to_channels() {
-                let names = names.filter(|name| name.starts_with(prefix.as_bytes()));
+                let names = names.iter().filter(|name| name.starts_with(prefix.as_bytes()));
                 let words: Vec<&[u8]> =
                     [command.as_bytes()].into_iter().chain(names.map(|name| &name[..])).collect();
                 if words.len() > 1 {

@@ -33,12 +33,13 @@ const fn spec((name, kind): (&'static str, CommandKind)) -> Spec {
         }
         CommandKind::Exec => (Flags::EXECUTES.union(Flags::STALE), NO_ARGS),
         // As in Redis, a replica serves channels.
-        CommandKind::Subscribe(ChannelKind::Pattern) => (Flags::PATTERNS.union(Flags::STALE), CHANNELS),
-        CommandKind::Subscribe(_) => (Flags::CHANNELS.union(Flags::STALE), CHANNELS),
-        CommandKind::Unsubscribe(_) => (Flags::STALE, NO_ARGS),
+        CommandKind::Subscribe(ChannelKind::Pattern) => (Flags::PATTERNS.union(PUBSUB), CHANNELS),
+        CommandKind::Subscribe(_) => (Flags::CHANNELS.union(PUBSUB), CHANNELS),
+        CommandKind::Unsubscribe(_) => (PUBSUB, NO_ARGS),
         _ => match name.as_bytes() {
             b"PUBLISH" | b"SPUBLISH" => (Flags::CHANNELS.union(Flags::STALE), CHANNEL),
             b"PUBSUB" => (Flags::STALE, NO_ARGS),
+            b"PING" => (Flags::PUBSUB_MODE, NO_ARGS),
             _ => (Flags::NONE, NO_ARGS),
         },
     };
@@ -47,6 +48,7 @@ const fn spec((name, kind): (&'static str, CommandKind)) -> Spec {
     Spec::new(name, args).any_args().group("upstream").summary(summary).flags(flags)
 }
 
+const PUBSUB: Flags = Flags::STALE.union(Flags::PUBSUB_MODE);
 const NO_ARGS: &[ArgSpec] = &[];
 const CHANNEL: &[ArgSpec] = &[ArgSpec::new(ArgKind::String).named("channel")];
 const CHANNELS: &[ArgSpec] = &[ArgSpec::new(ArgKind::String).named("channel").multiple()];

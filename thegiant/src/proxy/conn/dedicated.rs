@@ -392,16 +392,17 @@ impl DedicatedConnection {
         if !is_push && !(is_resp2 && (requested.is_some() || self.session.is_subscribed())) {
             return None;
         }
+        let before = self.session.subscriptions();
         let message = self.session.update_subscriptions(reply, requested);
-        self.client.set_subscribed(self.session.subscriptions());
+        if self.session.subscriptions() != before && !self.client.is(ClientFlag::WasReset) {
+            self.client.set_upstream_names(self.session.subscribed());
+        }
         message
     }
 }
 
 impl Drop for DedicatedConnection {
     fn drop(&mut self) {
-        if self.session.is_subscribed() {
-            self.client.set_subscribed([0; 3]);
-        }
+        self.client.forget_upstream_names(Some(self.session.subscribed()));
     }
 }

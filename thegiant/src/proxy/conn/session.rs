@@ -1,10 +1,8 @@
 //! The state that an upstream keeps for a client between its requests.
 
-use std::collections::HashSet;
-
 use bytes::Bytes;
 
-use crate::{Value, proxy::wire::CommandKind, pubsub::ChannelKind, resp::Incoming};
+use crate::{Value, client::UpstreamNames, proxy::wire::CommandKind, pubsub::ChannelKind, resp::Incoming};
 
 /// The transaction, the watched keys and the subscriptions of a client on an upstream.
 #[derive(Debug, Default)]
@@ -12,7 +10,9 @@ pub(crate) struct Session {
     transaction: TransactionState,
     is_watching: bool,
     /// The subscribed names, by [`ChannelKind`].
-    subscribed: [HashSet<Bytes>; 3],
+    subscribed: UpstreamNames,
+    /// Their number.
+    subscriptions: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,27 +59,30 @@ impl Session {
     }
 
     pub(crate) fn is_subscribed(&self) -> bool {
-        self.subscribed.iter().any(|names| !names.is_empty())
+        self.subscriptions > 0
     }
 
-    /// Returns the numbers of subscribed channels, patterns and shard channels.
-    pub(super) fn subscriptions(&self) -> [usize; 3] {
-        self.subscribed.each_ref().map(HashSet::len)
+    /// Returns the number of subscriptions.
+    pub(super) fn subscriptions(&self) -> usize {
+        self.subscriptions
+    }
+
+    /// Returns the subscribed names.
+    pub(super) fn subscribed(&self) -> &UpstreamNames {
+        &self.subscribed
     }
 
     /// Returns the names of the subscribed channels and patterns, each kind with the command that subscribes them.
-    pub(crate) fn subscriptions_to_channels(
-        &self,
-    ) -> [(&'static str, impl Iterator<Item = &Bytes> + use<'_>); 2] {
+    pub(crate) fn subscriptions_to_channels(&self) -> [(&'static str, Vec<Bytes>); 2] {
         [("SUBSCRIBE", ChannelKind::Channel), ("PSUBSCRIBE", ChannelKind::Pattern)]
-            .map(|(command, kind)| (command, self.subscribed[kind as usize].iter()))
+            .map(|(command, kind)| (command, self.subscribed.of_kind(kind as usize)))
     }
 
     /// Returns the number of replies to a request.
     pub(super) fn replies_to(&self, kind: CommandKind, args: usize) -> usize {
         match kind {
             CommandKind::Subscribe(_) => args.max(1),
-            CommandKind::Unsubscribe(kind) if args == 0 => self.subscribed[kind as usize].len().max(1),
+            CommandKind::Unsubscribe(kind) if args == 0 => self.subscribed.counts()[kind as usize].max(1),
             CommandKind::Unsubscribe(_) => args,
             _ => 1,
         }
@@ -148,8 +151,11 @@ impl Session {
         let is_requested = requested
             .is_some_and(|(requested, request)| requested == command && may_confirm(request, name.as_ref()));
         if let Some(Value::Bulk(name)) = name {
-            let names = &mut self.subscribed[kind as usize];
-            let _ = if is_subscribe { names.insert(name) } else { names.remove(&name) };
+            if is_subscribe {
+                self.subscriptions += usize::from(self.subscribed.insert(kind as usize, name));
+            } else {
+                self.subscriptions -= usize::from(self.subscribed.remove(kind as usize, &name));
+            }
         }
         Some(if is_requested { PubSubMessage::Confirmation } else { PubSubMessage::Message })
     }
