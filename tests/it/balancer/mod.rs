@@ -14,6 +14,7 @@ mod sentinel;
 mod spread;
 mod threads;
 mod unreachable;
+mod users;
 mod writers;
 
 use crate::support::{Folder, Process, RawClient, Reply, line};

@@ -228,3 +228,89 @@ fn subscribers_of_keyspace_events_follow_nodes_that_join_a_cluster() {
     assert_eq!(client.ask(line("SET key 1")), "+OK\r\n");
     assert_eq!(subscriber.reply(), format!("*3\r\n$7\r\nmessage\r\n$18\r\n{CHANNEL}\r\n$3\r\nkey\r\n"));
 }
+
+/// Returns the error for a command of a RESP2 client with subscriptions.
+fn refusal(command: &str) -> String {
+    format!(
+        "-ERR Can't execute '{command}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
+         context\r\n"
+    )
+}
+
+const PONG: &str = "*2\r\n$4\r\npong\r\n$0\r\n\r\n";
+
+/// Checks what a RESP2 client with a subscription may do.
+fn check_pubsub_mode(balancer: &Process, subscribe: &str) {
+    let mut client = RawClient::connect(balancer.address());
+    client.ask(line(&format!("{subscribe} news")));
+    for request in [
+        "HELLO 3",
+        "HELLO",
+        "FLUSHALL",
+        "DBSIZE",
+        "SET k v",
+        "GET k",
+        "MGET a b c d",
+        "PUBLISH news x",
+        "WATCH k",
+        "MULTI",
+        "BLPOP k 0",
+        "ECHO x",
+        "INFO",
+        "SELECT 0",
+    ] {
+        let name = request.split(' ').next().unwrap_or_default().to_lowercase();
+        assert_eq!(client.ask(line(request)), refusal(&name), "{subscribe}");
+    }
+    assert_eq!(client.ask(line("CLIENT ID")), refusal("client|id"));
+    assert_eq!(client.ask(line("PING")), PONG);
+    assert_eq!(client.ask(line("RESET")), "+RESET\r\n");
+    assert_eq!(client.ask(line("DBSIZE")), ":0\r\n");
+
+    // In one write.
+    client.send(lines(&format!("GET k \n {subscribe} news \n SET k v \n PING \n DBSIZE \n CLIENT ID")));
+    assert_eq!(client.reply(), "$-1\r\n");
+    client.reply();
+    assert_eq!(client.reply(), refusal("set"));
+    assert_eq!(client.reply(), PONG);
+    assert_eq!(client.reply(), refusal("dbsize"));
+    assert_eq!(client.reply(), refusal("client|id"));
+    let unsubscribe = subscribe.replace("SUB", "UNSUB");
+    client.send(lines(&format!("{unsubscribe} \n DBSIZE \n GET k \n HELLO 3")));
+    client.reply();
+    assert_eq!(client.replies(2), ":0\r\n$-1\r\n");
+    assert!(client.reply().starts_with(b"%"));
+}
+
+#[test]
+fn a_resp2_subscriber_may_only_use_pubsub_commands() {
+    let three = Three::start(&[]);
+    let redis = Process::redis(&[]);
+    let balancer = Process::program_with("balancer", &[redis.address()]);
+    for subscribe in ["SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE"] {
+        check_pubsub_mode(&three.balancer, subscribe);
+        check_pubsub_mode(&balancer, subscribe);
+    }
+}
+
+#[test]
+fn a_resp3_subscriber_keeps_its_protocol() {
+    let three = Three::start(&[]);
+    let [mut client, mut publisher] = [(); 2].map(|()| three.client());
+    client.ask(line("HELLO 3"));
+    client.ask(line("SUBSCRIBE news"));
+    assert_eq!(
+        client.ask(line("HELLO 2 SETNAME x")),
+        "-ERR a client with subscriptions at an upstream cannot change the protocol: send UNSUBSCRIBE, PUNSUBSCRIBE and \
+         SUNSUBSCRIBE first, or RESET\r\n"
+    );
+    for request in ["HELLO", "HELLO 3"] {
+        assert!(client.ask(line(request)).starts_with(b"%"));
+    }
+    publisher.ask(line("PUBLISH news x"));
+    assert_eq!(client.reply(), ">3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\nx\r\n");
+    assert_eq!(client.ask(line("GET k")), "_\r\n");
+    assert_eq!(client.ask(line("UNSUBSCRIBE")), ">3\r\n$11\r\nunsubscribe\r\n$4\r\nnews\r\n:0\r\n");
+    assert!(client.ask(line("HELLO 2")).starts_with(b"*"));
+    assert_eq!(client.ask(line("GET k")), "$-1\r\n");
+}

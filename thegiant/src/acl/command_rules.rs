@@ -141,6 +141,7 @@ impl CommandRules {
     /// Stores a rule for the commands that are not in the catalog. It replaces an earlier rule for the same target.
     fn remember(&mut self, target: OtherTarget, allows: bool, catalog: &Catalog) {
         if catalog.is_open() {
+            self.allows_all &= allows;
             self.others.retain(|rule| rule.target != target);
             self.others.push(OtherRule { target, allows });
         }

@@ -250,6 +250,10 @@ fn an_open_catalog_has_rules_for_other_commands() {
     assert!(!may("+script|exists", "SCRIPT", Some("FLUSH"), admin));
     assert!(!may("+script -script|flush", "SCRIPT", Some("FLUSH"), admin));
     assert!(may("+script -script|flush", "SCRIPT", Some("LOAD"), admin));
+    assert!(user("~* &* +@all", &catalog).is_unrestricted());
+    for rule in ["-hget", "-@hash", "-script|flush", "-nothing"] {
+        assert!(!user(&format!("~* &* +@all {rule}"), &catalog).is_unrestricted(), "{rule}");
+    }
     let rules = "resetchannels +@all -@dangerous +hget -script|flush";
     let alice = user(&format!("+get -hget {rules} -@dangerous +hget"), &catalog);
     let shown = "off resetchannels +@all -script|flush -@dangerous +hget";

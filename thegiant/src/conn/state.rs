@@ -119,8 +119,7 @@ impl ConnectionState {
     /// Returns whether the client may only use pub/sub commands: it has subscribed, and RESP2 cannot tell a
     /// push from a reply.
     pub(crate) fn is_pubsub_only(&self) -> bool {
-        let has_subscribed =
-            self.subscriptions.is_some() || self.client.is(ClientFlag::UpstreamSubscriber);
+        let has_subscribed = self.subscriptions.is_some() || self.client.is(ClientFlag::UpstreamSubscriber);
         has_subscribed && self.client.protocol() == Protocol::Resp2
     }
 
