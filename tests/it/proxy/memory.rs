@@ -193,5 +193,9 @@ fn replies_to_a_client_that_was_killed_are_discarded_in_any_order() {
         servers.kill(id);
     }
     servers.talking.signal("CONT");
+    // These replies come after the large ones, on all connections. The stopped server comes last.
+    for _ in 0..8 {
+        assert_eq!(servers.client().ask(request(["STRLEN", &servers.large])), ":8388608\r\n");
+    }
     servers.assert_in_order();
 }
