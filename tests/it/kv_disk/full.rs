@@ -9,7 +9,13 @@ const MISCONF: &[u8] = b"-MISCONF Errors writing to the disk: ";
 
 /// Sets keys until the disk is full. Returns their number, and the error.
 fn fill(client: &mut RawClient) -> (usize, String) {
-    let value = vec![b'x'; 100 * 1024];
+    // The log-structured engine compresses its tables, so it needs bytes without a pattern.
+    let mut state = 1_u32;
+    let mut byte = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    };
+    let value: Vec<u8> = (0..100 * 1024).map(|_| byte()).collect();
     until_refused(client, |number| {
         request([b"SET".as_slice(), format!("filling:{number}").as_bytes(), &value])
     })
