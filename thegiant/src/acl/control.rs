@@ -20,7 +20,7 @@ use super::{
     request::{check_forwarded, check_row},
 };
 use crate::{
-    Client, Error,
+    Client, Error, Request,
     batch::CommandId,
     client::Address,
     command::{Flags, Spec},
@@ -282,6 +282,12 @@ impl AccessControl {
             return check_forwarded(user, command, &*self.upstream, len, word, key_prefix);
         }
         check_row(user, &self.catalog, command, id, len, word)
+    }
+
+    /// Returns whether a request that a proxy would send on is of a command that the upstreams do not have.
+    pub(crate) fn is_unknown(&self, request: &Request<'_>) -> bool {
+        let words: Vec<&[u8]> = (0..request.len()).filter_map(|index| request.get(index)).collect();
+        self.upstream.is_unknown(&words)
     }
 
     pub(crate) fn catalog(&self) -> &Catalog {

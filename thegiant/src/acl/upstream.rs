@@ -7,6 +7,9 @@ use crate::{client::UpstreamKeys, command::KeyAccess};
 pub(crate) trait UpstreamCommands: UpstreamKeys {
     /// Describes the request with these words.
     fn describe(&self, words: &[&[u8]]) -> UpstreamCommand;
+
+    /// Returns whether the upstreams have described their commands, and none has the command of these words.
+    fn is_unknown(&self, words: &[&[u8]]) -> bool;
 }
 
 /// A request to an upstream.

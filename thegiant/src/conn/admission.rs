@@ -207,14 +207,21 @@ impl Connection {
     /// Answers a request of a RESP2 client with subscriptions with an error.
     #[cold]
     pub(super) fn refuse_in_pubsub_mode(&self, target: CommandRef, batch: &mut Batch) {
+        let server = &self.state.server;
+        let command = server.routes.command(target.command);
         let words = batch.requests.words(batch.next_request());
         let name = words.map(RequestWords::name).unwrap_or_default();
         let error = Error::err(format_args!(
             "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
-            full_name(self.state.server.routes.command(target.command), name)
+            full_name(command, name)
         ));
         let error = if self.executes(target) { aborted_by(&error) } else { error };
-        reject(batch, &self.client, |_, out| out.error(&error));
+        reject(batch, &self.client, |request, out| {
+            match command.flags.contains(Flags::FORWARDED) && server.acl.is_unknown(request) {
+                true => out.error(&request.unknown_command()),
+                false => out.error(&error),
+            }
+        });
     }
 
     /// Answers a request that cannot be a part of the client's transaction with an error.

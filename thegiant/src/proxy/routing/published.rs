@@ -40,6 +40,10 @@ impl UpstreamCommands for PublishedCommands {
                 .map(|known| known.key_accesses(words).collect()),
         }
     }
+
+    fn is_unknown(&self, words: &[&[u8]]) -> bool {
+        self.table().is_some_and(|table| table.find(Words::Slices(words)).is_none())
+    }
 }
 
 impl UpstreamKeys for PublishedCommands {
