@@ -29,12 +29,12 @@ impl ReplyMeter {
         !self.has_left
     }
 
-    /// Returns whether the client waits for no replies any more. Those that have arrived were freed.
+    /// Returns whether the client no longer waits for replies. Those that had arrived were freed.
     pub(super) fn has_left(&self) -> bool {
         self.has_left
     }
 
-    /// Notes that the client waits for no replies any more.
+    /// Notes that the client no longer waits for replies.
     pub(super) fn leave(&mut self) {
         self.has_left = true;
     }
