@@ -5,3 +5,4 @@ mod enforcement;
 mod file;
 mod modes;
 mod rules;
+mod undescribed;

@@ -15,7 +15,8 @@ use std::{
 };
 
 use super::{
-    AclLog, Catalog, Denied, LogEntry, PasswordHash, Refusal, RuleError, UpstreamCommands, User, Users,
+    AclLog, Catalog, Denied, Described, LogEntry, PasswordHash, Refusal, RuleError, UpstreamCommands, User,
+    Users,
     failed_logins::{FailedLogins, LoginSource, LoginTurn},
     request::{check_forwarded, check_row},
 };
@@ -288,6 +289,11 @@ impl AccessControl {
     pub(crate) fn is_unknown(&self, request: &Request<'_>) -> bool {
         let words: Vec<&[u8]> = (0..request.len()).filter_map(|index| request.get(index)).collect();
         self.upstream.is_unknown(&words)
+    }
+
+    /// Returns whether the upstreams have described their commands; see [`UpstreamCommands::await_description`].
+    pub(crate) fn await_description(&self, client: &Client) -> Described {
+        self.upstream.await_description(client)
     }
 
     pub(crate) fn catalog(&self) -> &Catalog {

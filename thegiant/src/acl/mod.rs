@@ -37,6 +37,6 @@ pub(crate) use password::{PasswordHash, without_password};
 pub(crate) use request::full_name;
 pub(crate) use rule_error::RuleError;
 pub(crate) use selector::{ChannelRules, KeyRules, Selector};
-pub(crate) use upstream::{UpstreamCommand, UpstreamCommands};
+pub(crate) use upstream::{Described, UpstreamCommand, UpstreamCommands};
 pub(crate) use user::User;
 pub(crate) use users::Users;

@@ -1,7 +1,7 @@
 //! The commands that a proxy sends on to its upstreams.
 
 use super::Categories;
-use crate::{client::UpstreamKeys, command::KeyAccess};
+use crate::{Client, client::UpstreamKeys, command::KeyAccess};
 
 /// Describes commands as the upstreams of a proxy describe them.
 pub(crate) trait UpstreamCommands: UpstreamKeys {
@@ -10,6 +10,22 @@ pub(crate) trait UpstreamCommands: UpstreamKeys {
 
     /// Returns whether the upstreams have described their commands, and none has the command of these words.
     fn is_unknown(&self, words: &[&[u8]]) -> bool;
+
+    /// Returns whether the upstreams have described their commands. If they will [soon](Described::Soon), this client is woken
+    /// when they have, or when it turns out that none can be reached.
+    fn await_description(&self, client: &Client) -> Described;
+}
+
+/// Whether the upstreams have described their commands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Described {
+    /// They have, or have refused it.
+    Yes,
+    /// No upstream has replied yet.
+    #[default]
+    Soon,
+    /// No upstream can be reached.
+    No,
 }
 
 /// A request to an upstream.

@@ -32,8 +32,10 @@ pub(super) enum Admission {
     NotProxied,
     /// Queue the request for `EXEC`.
     Queue,
-    /// Wait for the end of `CLIENT PAUSE`.
-    Paused,
+    /// Refuse: no upstream has described its commands, and the rules for the user need that.
+    Undescribed,
+    /// Wait: for the end of `CLIENT PAUSE`, or until the upstreams have described their commands.
+    Wait,
     /// Look at the request again: the middleware [holds](Resolved::Held) it, it is now [denied](Resolved::Denied), or its keys
     /// have got their prefix.
     Held,
@@ -97,7 +99,7 @@ impl Connection {
             None => {}
         }
         if self.state.server.hooks.is(Hook::Pause) && self.pause(batch, target) {
-            return Admission::Paused;
+            return Admission::Wait;
         }
         if self.state.middleware.is_some() && !self.pass_middleware(batch, Some(target)) {
             return Admission::Held;
@@ -127,7 +129,11 @@ impl Connection {
         if has_tenants && let Some(admission) = self.prefix_keys(batch) {
             return Some(admission);
         }
-        if has_rules { self.authorize(batch, target).err().map(Admission::Denied) } else { None }
+        if !has_rules {
+            return None;
+        }
+        let denied = self.authorize(batch, target).err()?;
+        self.deny(denied, batch, target)
     }
 
     /// Checks whether a RESP2 client with subscriptions may run the next requests for the same actor. The result is about the

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Connection, ConnectionState};
+use super::{Connection, ConnectionState, admission::Admission};
 use crate::{
     Client, Error,
-    acl::{AccessControl, Denied, LogContext, LogReason, Refusal, User, full_name},
+    acl::{AccessControl, Denied, Described, LogContext, LogReason, Refusal, User, full_name},
     batch::{Batch, CommandId, CommandRef, RequestWords, Resolved},
     client::{ClientFlag, CloseRequest},
     client_line::client_line,
+    command::Flags,
     dispatch::{Transaction, reject},
     observe::Hook,
     server_state::ServerState,
@@ -111,6 +112,28 @@ impl Connection {
                 false => check(server, user, key_prefix, target.command, words),
             }
         })
+    }
+
+    /// Decides about a request that the rules for the user [deny](Self::authorize). Returns `None` if it may run after all.
+    ///
+    /// The rules for a command of an upstream deny it while nothing is known about it.
+    #[cold]
+    pub(super) fn deny(
+        &mut self,
+        denied: Denied,
+        batch: &mut Batch,
+        target: CommandRef,
+    ) -> Option<Admission> {
+        let server = &self.state.server;
+        if !server.routes.command(target.command).flags.contains(Flags::FORWARDED) {
+            return Some(Admission::Denied(denied));
+        }
+        match server.acl.await_description(&self.client) {
+            // The description may have come after the check.
+            Described::Yes => self.authorize(batch, target).err().map(Admission::Denied),
+            Described::Soon if self.client.close_request() == CloseRequest::None => Some(Admission::Wait),
+            Described::Soon | Described::No => Some(Admission::Undescribed),
+        }
     }
 
     /// Answers a request that the user of the client may not run with an error.

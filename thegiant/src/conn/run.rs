@@ -9,11 +9,15 @@ use super::{
     read::ReadAhead,
 };
 use crate::{
+    Error,
     batch::{ActorId, Batch, CommandRef, ReplyMode, Resolved},
     client::{CloseRequest, Collected},
     command::Flags,
     dispatch::{ClientBatch, Transaction, report_keys, step},
 };
+
+const UNDESCRIBED: Error =
+    Error::from_static("UPSTREAMDOWN no upstream has described its commands yet: the command was not sent");
 
 impl Connection {
     /// Runs requests until the batch has to go to an actor or its replies have to be sent.
@@ -47,13 +51,14 @@ impl Connection {
                             Admission::PubSubOnly => self.refuse_in_pubsub_mode(target, &mut batch),
                             Admission::NotProxied => self.refuse_in_proxied_transaction(target, &mut batch),
                             Admission::Queue => self.queue(&mut batch),
-                            Admission::Paused => return Ok(self.wait_for_unpause(batch)),
+                            Admission::Undescribed => self.refuse(Some(target), &mut batch, &UNDESCRIBED),
+                            Admission::Wait => return Ok(self.wait(batch)),
                             Admission::Held => {}
                         }
                     }
                     Resolved::Held => {
                         if self.must_wait_for_middleware(&mut batch) {
-                            return Ok(self.wait_for_unpause(batch));
+                            return Ok(self.wait(batch));
                         }
                     }
                     Resolved::Denied => self.answer_denied(&mut batch),
@@ -155,8 +160,8 @@ impl Connection {
         self.state.closing = true;
     }
 
-    /// Waits for the end of a pause. Replies to earlier requests are sent first.
-    fn wait_for_unpause(&mut self, batch: Box<Batch>) -> Next {
+    /// Waits until the client is woken. Replies to earlier requests are sent first.
+    fn wait(&mut self, batch: Box<Batch>) -> Next {
         self.state.replies = batch.out.mode();
         if !batch.out.encoder().is_empty() {
             return Stage::Writing(batch).into();

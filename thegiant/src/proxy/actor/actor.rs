@@ -49,7 +49,7 @@ impl ProxyActor {
             if let Some(proxy) = proxy.upgrade() {
                 let mut proxy = proxy.borrow_mut();
                 proxy.is_starting = false;
-                proxy.retry_waiting();
+                proxy.upstreams_changed();
             }
         });
     }
@@ -158,7 +158,9 @@ impl Handler<ServeClients> for ProxyActor {
 
     fn handle(&mut self, message: ServeClients, _: &mut Self::Context) {
         let ServeClients { keyspace, commands, worker } = message;
-        self.0.borrow_mut().routing.publish(commands);
+        let mut proxy = self.0.borrow_mut();
+        proxy.routing.publish_to(commands);
+        proxy.publish_commands();
         actix_rt::spawn(watch_trackers(Rc::downgrade(&self.0), keyspace, worker));
     }
 }
@@ -176,6 +178,6 @@ impl Handler<UpdateServers> for ProxyActor {
         let ProxyState { routing, pool, .. } = &mut *proxy;
         routing.update(&mut pool.servers);
         pool.open_all();
-        proxy.retry_waiting();
+        proxy.upstreams_changed();
     }
 }

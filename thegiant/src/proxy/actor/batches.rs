@@ -216,6 +216,17 @@ impl ProxyState {
         self.complete();
     }
 
+    /// Continues after an upstream has been reached, lost, added or removed.
+    pub(super) fn upstreams_changed(&mut self) {
+        self.publish_commands();
+        self.retry_waiting();
+    }
+
+    /// Tells the connections of clients which commands the upstreams have.
+    pub(super) fn publish_commands(&self) {
+        self.routing.publish(self.is_starting || !self.pool.servers.are_all_down());
+    }
+
     /// Tries the waiting commands and batches again, unless the key tables are still missing.
     pub(super) fn retry_waiting(&mut self) {
         if matches!(self.routing.readiness(&self.pool.servers, None), Readiness::Soon) {

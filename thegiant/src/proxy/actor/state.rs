@@ -104,6 +104,7 @@ impl ProxyState {
 impl Drop for ProxyState {
     /// Ends the feeds, and replies to all waiting batches.
     fn drop(&mut self) {
+        self.routing.publish(false);
         self.stop_feeds();
         let in_flight = self.in_flight.drain().filter_map(|requester| match requester {
             Requester::Batch(batch, actor_id) => Some((batch, actor_id)),

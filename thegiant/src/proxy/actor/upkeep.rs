@@ -162,7 +162,7 @@ impl ProxyState {
             launch(&mut self.in_flight, connection, "COMMAND", InFlight::Commands(Vec::new()));
         }
         self.reached(number, &stats);
-        self.retry_waiting();
+        self.upstreams_changed();
     }
 
     /// Updates the proxy after a connection was lost. Unsent requests wait for the next attempt.
@@ -187,7 +187,7 @@ impl ProxyState {
         let server = self.pool.connections[index].server;
         self.pool.close_idle(server);
         self.complete();
-        self.retry_waiting();
+        self.upstreams_changed();
     }
 
     fn poll_connection(&mut self, index: usize, cx: &mut Context<'_>) -> Poll<LossReason> {
@@ -199,6 +199,7 @@ impl ProxyState {
         if let Some(commands) = self.in_flight.commands.take() {
             let connection = &self.pool.connections[index];
             self.routing.store_table(connection.server, &connection.stats.address, &commands);
+            self.publish_commands();
         }
         self.complete();
         self.retry_waiting();

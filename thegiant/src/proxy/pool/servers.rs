@@ -95,6 +95,11 @@ impl Servers {
         self.list.get(server).is_some_and(|server| server.is_member() && !server.is_down)
     }
 
+    /// Returns whether no server is up.
+    pub(crate) fn are_all_down(&self) -> bool {
+        (0..self.len()).all(|server| !self.is_up(server))
+    }
+
     /// Returns the address of the server, or an empty string if no server has this number.
     pub fn address(&self, server: usize) -> &str {
         let server = self.list.get(server).filter(|server| server.is_member());

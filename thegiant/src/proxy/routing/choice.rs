@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     Client, Error, Value,
+    acl::Described,
     client::ClientFlag,
     proxy::{
         guarded::guarded,
@@ -31,6 +32,8 @@ pub(crate) struct Routing {
     tables: Tables,
     /// An upstream replied to `COMMAND` without the positions of keys.
     is_table_refused: bool,
+    /// Gets the commands of the upstreams, for the connections of clients.
+    published: Option<Arc<PublishedCommands>>,
 }
 
 /// Whether the proxy can choose upstreams.
@@ -52,7 +55,7 @@ pub(crate) enum Follow {
 
 impl Routing {
     pub(crate) fn new(router: Option<Box<dyn Router>>, prefix: Option<Prefix>) -> Self {
-        Routing { router, prefix, tables: Tables::default(), is_table_refused: false }
+        Routing { router, prefix, tables: Tables::default(), is_table_refused: false, published: None }
     }
 
     pub(crate) fn has_router(&self) -> bool {
@@ -66,7 +69,7 @@ impl Routing {
         if !needs_keys || self.tables.has_keys() {
             return Readiness::Ready;
         }
-        if (0..servers.len()).all(|server| !servers.is_up(server)) {
+        if servers.are_all_down() {
             return Readiness::Not(ALL_DOWN);
         }
         if self.is_table_refused { Readiness::Not(NO_TABLE) } else { Readiness::Soon }
@@ -190,8 +193,9 @@ impl Routing {
     /// Stores the reply of an upstream to `COMMAND`.
     pub(crate) fn store_table(&mut self, server: usize, upstream: &str, reply: &[u8]) {
         let table = KeyTable::read(reply);
-        if self.needs_keys() && !table.as_ref().is_some_and(KeyTable::has_keys) {
-            self.is_table_refused = true;
+        let has_keys = table.as_ref().is_some_and(KeyTable::has_keys);
+        self.is_table_refused |= !has_keys;
+        if self.needs_keys() && !has_keys {
             tracing::warn!(upstream, "the upstream does not list the keys of its commands (COMMAND)");
         }
         if table.is_some_and(|table| self.tables.insert(server, table)) {
@@ -202,9 +206,22 @@ impl Routing {
         }
     }
 
-    /// Publishes the commands of the upstreams to the connections of clients.
-    pub(crate) fn publish(&mut self, published: Arc<PublishedCommands>) {
-        self.tables.publish(published);
+    /// Publishes the commands of the upstreams from now on.
+    pub(crate) fn publish_to(&mut self, published: Arc<PublishedCommands>) {
+        self.published = Some(published);
+    }
+
+    /// Publishes the commands of the upstreams. Until one has described them, `may_come` says whether one may do so soon.
+    pub(crate) fn publish(&self, may_come: bool) {
+        let Some(published) = &self.published else { return };
+        let table = self.tables.shared();
+        let described = match table {
+            Some(_) => Described::Yes,
+            None if self.is_table_refused => Described::Yes,
+            None if may_come => Described::Soon,
+            None => Described::No,
+        };
+        published.publish(described, table);
     }
 
     /// Removes the commands of an upstream.

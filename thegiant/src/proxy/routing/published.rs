@@ -1,10 +1,15 @@
 //! The commands of the upstreams, as the connections of clients see them.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    collections::HashMap,
+    mem,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
 
 use super::key_table::KeyTable;
 use crate::{
-    acl::{Categories, UpstreamCommand, UpstreamCommands},
+    Client,
+    acl::{Categories, Described, UpstreamCommand, UpstreamCommands},
     client::UpstreamKeys,
     proxy::wire::Words,
 };
@@ -14,15 +19,39 @@ use crate::{
 /// If each worker has a proxy of its own, they all have the same upstreams, and the last one that has learned the
 /// commands publishes them.
 #[derive(Debug, Default)]
-pub(crate) struct PublishedCommands(RwLock<Option<Arc<KeyTable>>>);
+pub(crate) struct PublishedCommands(RwLock<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    described: Described,
+    table: Option<Arc<KeyTable>>,
+    /// The clients that wait for the commands, by their identities.
+    waiting: HashMap<usize, Client>,
+}
 
 impl PublishedCommands {
-    fn table(&self) -> Option<Arc<KeyTable>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn publish(&self, commands: Option<Arc<KeyTable>>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = commands;
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn table(&self) -> Option<Arc<KeyTable>> {
+        self.read().table.clone()
+    }
+
+    /// Publishes what a proxy knows. A proxy that knows no commands leaves those of another worker's proxy.
+    pub(super) fn publish(&self, described: Described, table: Option<&Arc<KeyTable>>) {
+        let mut state = self.write();
+        if table.is_none() && state.table.is_some() {
+            return;
+        }
+        (state.described, state.table) = (described, table.cloned());
+        if described != Described::Soon {
+            mem::take(&mut state.waiting).into_values().for_each(|client| client.wake());
+        }
     }
 }
 
@@ -43,6 +72,14 @@ impl UpstreamCommands for PublishedCommands {
 
     fn is_unknown(&self, words: &[&[u8]]) -> bool {
         self.table().is_some_and(|table| table.find(Words::Slices(words)).is_none())
+    }
+
+    fn await_description(&self, client: &Client) -> Described {
+        let mut state = self.write();
+        if state.described == Described::Soon {
+            state.waiting.insert(client.identity(), client.clone());
+        }
+        state.described
     }
 }
 

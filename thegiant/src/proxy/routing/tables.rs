@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{key_table::KeyTable, published::PublishedCommands};
+use super::key_table::KeyTable;
 
 /// The tables of all upstreams, and their union. The union decides which words are keys.
 #[derive(Debug, Default)]
@@ -10,7 +10,6 @@ pub(crate) struct Tables {
     /// Sorted by the number of the upstream. Upstreams with the same commands share a table.
     each: Vec<(usize, Arc<KeyTable>)>,
     union: Option<Arc<KeyTable>>,
-    published: Option<Arc<PublishedCommands>>,
     has_keys: bool,
 }
 
@@ -20,10 +19,9 @@ impl Tables {
         self.union.as_deref()
     }
 
-    /// Publishes the commands of all upstreams, now and after each change.
-    pub(crate) fn publish(&mut self, published: Arc<PublishedCommands>) {
-        published.publish(self.union.clone());
-        self.published = Some(published);
+    /// Returns the commands of all upstreams, to share them with other threads.
+    pub(crate) fn shared(&self) -> Option<&Arc<KeyTable>> {
+        self.union.as_ref()
     }
 
     /// Returns whether any command has keys. Without keys, the tables are useless for routing.
@@ -60,9 +58,6 @@ impl Tables {
     fn update_union(&mut self) {
         self.union = self.compute_union();
         self.has_keys = self.union().is_some_and(KeyTable::has_keys);
-        if let Some(published) = &self.published {
-            published.publish(self.union.clone());
-        }
     }
 
     fn compute_union(&self) -> Option<Arc<KeyTable>> {

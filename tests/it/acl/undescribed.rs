@@ -1,0 +1,68 @@
+//! Users of a proxy whose upstream has not described its commands yet.
+
+use thegiant::{prelude::*, proxy::Upstream};
+
+use crate::support::{ANY_PORT, Folder, Process, RawClient, Served, app, eventually, line, lines};
+
+const DOWN: &str = "-UPSTREAMDOWN no upstream has described its commands yet: the command was not sent\r\n";
+
+/// Serves a proxy whose user `u` is denied a category, and may use keys that begin with `a`.
+fn proxy(upstream: &str) -> Served {
+    let upstream = upstream.to_owned();
+    let with = |server: Server| Ok(server.bind(ANY_PORT)?.user("u", "on nopass +@all -@admin ~a*"));
+    Served::with(move || App::new().proxy(Upstream::new(upstream).start()), with)
+}
+
+fn log_in(address: &str) -> RawClient {
+    let mut client = RawClient::connect(address);
+    assert_eq!(client.ask(line("AUTH u x")), "+OK\r\n");
+    client
+}
+
+#[test]
+fn their_requests_wait_for_the_description() {
+    let redis = Process::redis(&[]);
+    let mut admin = RawClient::connect(redis.address());
+    assert_eq!(admin.ask(line("CLIENT PAUSE 500 ALL")), "+OK\r\n");
+    let served = proxy(redis.address());
+    let mut clients: Vec<_> = (0..20).map(|_| log_in(served.address())).collect();
+    for client in &mut clients {
+        client
+            .send(lines("CLIENT GETNAME \n SET a x \n FLUSHALL \n SAVE \n GET b \n MULTI \n GET a \n EXEC"));
+    }
+    let no_command = "-NOPERM this user has no permissions to run the 'save' command\r\n";
+    let no_key = "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n";
+    for mut client in clients {
+        let transaction = "+OK\r\n+QUEUED\r\n*1\r\n$";
+        let replies = String::from_utf8_lossy(&client.replies(8)).into_owned();
+        let expected = format!("$-1\r\n+OK\r\n+OK\r\n{no_command}{no_key}{transaction}");
+        assert!(replies.starts_with(&expected), "{replies}");
+    }
+}
+
+#[test]
+fn their_requests_fail_while_the_upstream_is_down() {
+    let folder = Folder::new();
+    let address = folder.socket("upstream.sock");
+    let served = proxy(&address);
+    let mut client = log_in(served.address());
+    assert_eq!(client.ask(line("SET a x")), DOWN);
+    // A user without restrictions gets the error of the proxy.
+    let mut admin = RawClient::connect(served.address());
+    assert!(admin.ask(line("SET a x")).starts_with(b"-UPSTREAMDOWN "));
+    let _upstream = Served::with(app, move |server| server.bind(address));
+    eventually(|| (client.ask(line("SET a x")) == "+OK\r\n").then_some(()));
+}
+
+#[test]
+fn a_stop_does_not_wait_for_the_description() {
+    // Nobody accepts its connections.
+    let listener = std::net::TcpListener::bind(ANY_PORT).expect("a free port");
+    let served = proxy(&listener.local_addr().expect("it is bound").to_string());
+    let mut client = log_in(served.address());
+    // The first reply comes because the second request waits.
+    client.send(lines("CLIENT GETNAME \n SET a x"));
+    assert_eq!(client.reply(), "$-1\r\n");
+    served.stop().expect("it ends");
+    assert_eq!(client.rest(), DOWN);
+}
