@@ -97,7 +97,7 @@ impl Postgres {
         });
     }
 
-    /// Stops all processes of the server, so that it answers nothing any more.
+    /// Stops all processes of the server, so that it no longer answers.
     pub(crate) fn freeze(&self) {
         self.signal("-STOP");
     }

@@ -144,7 +144,7 @@ impl Connection {
     }
 
     /// Runs one step of a stage.
-    #[inline]
+    #[inline(always)]
     fn step(&mut self, stage: Stage, cx: &mut TaskContext<'_>) -> io::Result<Next> {
         let close_request = self.client.close_request();
         if close_request == CloseRequest::Now {

@@ -116,7 +116,7 @@ impl Connection {
 
     /// Decides about a request that the rules for the user [deny](Self::authorize). Returns `None` if it may run after all.
     ///
-    /// The rules for a command of an upstream deny it while nothing is known about it.
+    /// The rules deny a command of an upstream while the server knows nothing about it.
     #[cold]
     pub(super) fn deny(
         &mut self,
