@@ -54,12 +54,16 @@ impl Routes {
 
     /// Returns whether several shards run the next requests that can run at the same time.
     fn are_for_several(&self, shards: Shards, batch: &Batch) -> bool {
+        let candidates = candidates(batch);
+        // Most batches have one request.
+        if candidates.len() == 1 {
+            return matches!(batch.requests.target(candidates.start), Some(Resolved::Split(_)));
+        }
         let mut first = None;
-        candidates(batch).map_while(|request| self.concurrent(shards, batch, request)).any(|resolved| {
-            match resolved {
-                Resolved::Command(target) => *first.get_or_insert(target.actor_id) != target.actor_id,
-                _ => true,
-            }
+        let mut commands = candidates.map_while(|request| self.concurrent(shards, batch, request));
+        commands.any(|resolved| match resolved {
+            Resolved::Command(target) => *first.get_or_insert(target.actor_id) != target.actor_id,
+            _ => true,
         })
     }
 
