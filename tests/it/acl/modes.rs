@@ -189,6 +189,23 @@ fn options_decide_about_the_use_of_a_key_of_an_upstream() {
     }
 }
 
+#[test]
+fn a_refusal_names_the_subcommand_of_an_upstream() {
+    let redis = Process::redis(&[]);
+    let balancer = Process::program_with("balancer", &[redis.address()]);
+    await_upstream(balancer.address());
+    let rules = "ACL SETUSER u reset on nopass ~* +@all -@scripting -object|help -xinfo";
+    let replies = [redis.address(), balancer.address()].map(|address| {
+        let [mut admin, mut client] = [(); 2].map(|()| RawClient::connect(address));
+        assert_eq!(admin.ask(line(rules)), "+OK\r\n");
+        assert_eq!(client.ask(line("AUTH u x")), "+OK\r\n");
+        ["SCRIPT EXISTS a", "OBJECT HELP", "xinfo stream k", "EVAL x 0", "OBJECT ENCODING k"]
+            .map(|request| [client.ask(line(request)), admin.ask(line(&format!("ACL DRYRUN u {request}")))])
+    });
+    assert_eq!(replies[1], replies[0]);
+    assert!(replies[0][0][0].ends_with(b"'script|exists' command\r\n"));
+}
+
 /// Runs the same cases each time.
 pub(super) fn check<S: Strategy>(cases: u32, case: &S, test: impl Fn(S::Value) -> TestCaseResult) {
     let config = Config { cases, failure_persistence: None, ..Config::default() };

@@ -18,7 +18,7 @@ use super::{
     AclLog, Catalog, Denied, Described, LogEntry, PasswordHash, Refusal, RuleError, UpstreamCommands, User,
     Users,
     failed_logins::{FailedLogins, LoginSource, LoginTurn},
-    request::{check_forwarded, check_row},
+    request::{check_forwarded, check_row, full_name},
 };
 use crate::{
     Client, Error, Request,
@@ -289,6 +289,11 @@ impl AccessControl {
     pub(crate) fn is_unknown(&self, request: &Request<'_>) -> bool {
         let words: Vec<&[u8]> = (0..request.len()).filter_map(|index| request.get(index)).collect();
         self.upstream.is_unknown(&words)
+    }
+
+    /// Returns the full name of the command of a request, in errors and in `ACL LOG`.
+    pub(crate) fn full_name<'a>(&self, command: &Spec, word: impl Fn(usize) -> Option<&'a [u8]>) -> String {
+        full_name(command, &*self.upstream, word)
     }
 
     /// Returns whether the upstreams have described their commands; see [`UpstreamCommands::await_description`].

@@ -34,7 +34,6 @@ pub(crate) use categories::{Categories, CategoryNames};
 pub(crate) use control::{AccessControl, DelayedLogin, LocalLogin, UserConfig};
 pub(crate) use log::{AclLog, LogContext, LogEntry, LogReason, Refusal};
 pub(crate) use password::{PasswordHash, without_password};
-pub(crate) use request::full_name;
 pub(crate) use rule_error::RuleError;
 pub(crate) use selector::{ChannelRules, KeyRules, Selector};
 pub(crate) use upstream::{Described, UpstreamCommand, UpstreamCommands};

@@ -39,13 +39,20 @@ pub(super) fn check_row<'a>(
     )
 }
 
-/// Returns the full name of the command of a request, in errors and in `ACL LOG`. `name` is the first word.
-pub(crate) fn full_name(command: &Spec, name: &[u8]) -> String {
-    if command.flags.contains(Flags::ANY_NAME) {
-        String::from_utf8_lossy(c_text(name, MAX_NAME)).to_lowercase()
-    } else {
-        command.full_name()
+/// Returns the full name of the command of a request, in errors and in `ACL LOG`.
+pub(super) fn full_name<'a>(
+    command: &Spec,
+    upstream: &dyn UpstreamCommands,
+    word: impl Fn(usize) -> Option<&'a [u8]>,
+) -> String {
+    if !command.flags.contains(Flags::ANY_NAME) {
+        return command.full_name();
     }
+    let words: Vec<&[u8]> = (0..2).map_while(word).collect();
+    let is_subcommand = command.flags.contains(Flags::FORWARDED) && upstream.is_subcommand(&words);
+    let named = if is_subcommand { 2 } else { 1 };
+    let names = words.iter().take(named).map(|word| String::from_utf8_lossy(c_text(word, MAX_NAME)));
+    names.collect::<Vec<_>>().join("|").to_lowercase()
 }
 
 /// Maximum length of a name in an error, in bytes, as in Redis' error for an unknown command.

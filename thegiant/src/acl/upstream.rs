@@ -11,6 +11,9 @@ pub(crate) trait UpstreamCommands: UpstreamKeys {
     /// Returns whether the upstreams have described their commands, and none has the command of these words.
     fn is_unknown(&self, words: &[&[u8]]) -> bool;
 
+    /// Returns whether an upstream has described a subcommand that these words call.
+    fn is_subcommand(&self, words: &[&[u8]]) -> bool;
+
     /// Returns whether the upstreams have described their commands. If they will [soon](Described::Soon), this client is woken
     /// when they have, or when it turns out that none can be reached.
     fn await_description(&self, client: &Client) -> Described;

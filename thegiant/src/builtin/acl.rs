@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::tracking::may_track;
 use crate::{
     Bytes, Client, Error, FromArg, Reply,
-    acl::{Denied, LogEntry, Selector, User, Users, full_name},
+    acl::{Denied, LogEntry, Selector, User, Users},
     batch::CommandId,
     client::CloseRequest,
     command::{ArgKind, ArgSpec, Arguments, Spec},
@@ -63,7 +63,7 @@ impl ConnectionState {
         let word = |index: usize| words.get(index).copied();
         Ok(match self.server.acl.check(&user, spec, id, words.len(), word, b"") {
             Ok(()) => DryRun::Allowed,
-            Err(denied) => DryRun::Denied(explained(denied, spec, &words)),
+            Err(denied) => DryRun::Denied(explained(denied, &self.server.acl.full_name(spec, word), &words)),
         })
     }
 
@@ -206,7 +206,9 @@ impl ConnectionState {
                 let prefix = client.key_prefix();
                 let denied =
                     server.acl.check(&user, command, id, words.len(), |index| words.get(index), &prefix);
-                denied.err().map(|denied| denied.error(&full_name(command, words.name())))
+                denied
+                    .err()
+                    .map(|denied| denied.error(&server.acl.full_name(command, |index| words.get(index))))
             });
         }
     }
@@ -285,9 +287,8 @@ impl Reply for DryRun {
     }
 }
 
-fn explained(denied: Denied, spec: &Spec, words: &[&[u8]]) -> Vec<u8> {
+fn explained(denied: Denied, name: &str, words: &[&[u8]]) -> Vec<u8> {
     let word = |position: usize| words.get(position).copied().unwrap_or_default();
-    let name = full_name(spec, word(0));
     let (before, what, after): (&str, &[u8], &str) = match denied {
         Denied::Command => ("run the '", name.as_bytes(), "' command"),
         Denied::Key(position) => ("access the '", word(position), "' key"),

@@ -3,8 +3,8 @@
 use super::Connection;
 use crate::{
     Error,
-    acl::{Denied, full_name},
-    batch::{ActorId, Batch, CommandRef, RequestWords, Resolved},
+    acl::Denied,
+    batch::{ActorId, Batch, CommandRef, Resolved},
     client::{ClientFlag, CloseRequest},
     cluster::Misdirected,
     command::{Flags, Request, Spec},
@@ -216,10 +216,9 @@ impl Connection {
         let server = &self.state.server;
         let command = server.routes.command(target.command);
         let words = batch.requests.words(batch.next_request());
-        let name = words.map(RequestWords::name).unwrap_or_default();
         let error = Error::err(format_args!(
             "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
-            full_name(command, name)
+            server.acl.full_name(command, |index| words?.get(index))
         ));
         let error = if self.executes(target) { aborted_by(&error) } else { error };
         reject(batch, &self.client, |request, out| {

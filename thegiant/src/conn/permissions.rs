@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{Connection, ConnectionState, admission::Admission};
 use crate::{
     Client, Error,
-    acl::{AccessControl, Denied, Described, LogContext, LogReason, Refusal, User, full_name},
+    acl::{AccessControl, Denied, Described, LogContext, LogReason, Refusal, User},
     batch::{Batch, CommandId, CommandRef, RequestWords, Resolved},
     client::{ClientFlag, CloseRequest},
     client_line::client_line,
@@ -194,7 +194,8 @@ impl Connection {
     /// Adds a refused request to `ACL LOG`. Returns the name of its command.
     fn log_denied(&self, denied: Denied, target: CommandRef, batch: &Batch) -> String {
         let Some(words) = batch.requests.words(batch.next_request()) else { return String::new() };
-        let name = full_name(self.state.server.routes.command(target.command), words.name());
+        let server = &self.state.server;
+        let name = server.acl.full_name(server.routes.command(target.command), |index| words.get(index));
         let (reason, object) = match denied {
             Denied::Command => (LogReason::Command, name.as_bytes()),
             Denied::Key(position) => (LogReason::Key, words.get(position).unwrap_or_default()),

@@ -7,8 +7,7 @@ use bytes::Bytes;
 use super::{Connection, ConnectionState, admission::Admission};
 use crate::{
     Error,
-    acl::full_name,
-    batch::{Batch, CommandRef, RequestWords, Resolved},
+    batch::{Batch, CommandRef, Resolved},
     client::ClientFlag,
     command::{Flags, Spec},
     resp::glob,
@@ -113,8 +112,9 @@ impl Connection {
     #[cold]
     pub(super) fn refuse_for_tenants(&mut self, target: CommandRef, batch: &mut Batch) {
         let words = batch.requests.words(batch.next_request());
-        let name = words.map(RequestWords::name).unwrap_or_default();
-        let name = full_name(self.state.server.routes.command(target.command), name);
+        let server = &self.state.server;
+        let command = server.routes.command(target.command);
+        let name = server.acl.full_name(command, |index| words?.get(index));
         let error = Error::new(
             "NOPERM",
             format_args!("'{name}' is not available with a prefix for keys: it could reach other keys"),

@@ -119,22 +119,28 @@ impl KeyTable {
 
     /// Returns the command or the subcommand that these words call.
     pub(crate) fn find(&self, words: Words<'_>) -> Option<&KnownCommand> {
+        let known = self.find_first(words)?;
+        Some(if known.subcommands.is_empty() { known } else { known.subcommand(words).unwrap_or(known) })
+    }
+
+    /// Returns whether these words call a subcommand.
+    pub(crate) fn is_subcommand(&self, words: Words<'_>) -> bool {
+        self.find_first(words).is_some_and(|known| known.subcommand(words).is_some())
+    }
+
+    /// Returns the command with the first of these words as its name.
+    #[inline]
+    fn find_first(&self, words: Words<'_>) -> Option<&KnownCommand> {
         let name = words.get(0)?;
         let last = self.commands.get(self.last.load(Relaxed)).filter(|(last, _)| is_lower(name, last));
-        let known = match last {
-            Some((_, known)) => known,
+        match last {
+            Some((_, known)) => Some(known),
             None => {
                 let index = *self.indexes.get(&name.to_ascii_lowercase()[..])?;
                 self.last.store(index, Relaxed);
-                &self.commands[index].1
+                Some(&self.commands[index].1)
             }
-        };
-        if known.subcommands.is_empty() {
-            return Some(known);
         }
-        let second = words.get(1).unwrap_or_default();
-        let is_match = |(name, _): &&(Box<[u8]>, KnownCommand)| second.eq_ignore_ascii_case(name);
-        Some(known.subcommands.iter().find(is_match).map_or(known, |(_, known)| known))
     }
 }
 
@@ -167,6 +173,13 @@ impl KnownCommand {
             self.keys.clone_from(&other.keys);
         }
         merge(&mut self.subcommands, &other.subcommands);
+    }
+
+    /// Returns the subcommand that the second of these words names.
+    fn subcommand(&self, words: Words<'_>) -> Option<&KnownCommand> {
+        let second = words.get(1)?;
+        let found = self.subcommands.iter().find(|(name, _)| second.eq_ignore_ascii_case(name));
+        found.map(|(_, known)| known)
     }
 
     /// Returns whether an upstream queues a request with this number of words after `MULTI`.

@@ -74,6 +74,10 @@ impl UpstreamCommands for PublishedCommands {
         self.table().is_some_and(|table| table.find(Words::Slices(words)).is_none())
     }
 
+    fn is_subcommand(&self, words: &[&[u8]]) -> bool {
+        self.table().is_some_and(|table| table.is_subcommand(Words::Slices(words)))
+    }
+
     fn await_description(&self, client: &Client) -> Described {
         let mut state = self.write();
         if state.described == Described::Soon {
