@@ -30,11 +30,13 @@ impl fmt::Debug for InfoSection {
 pub struct InfoFields(String);
 
 impl InfoFields {
-    /// Adds a line `name:value`. Line breaks become spaces: a field has one line.
+    /// Adds a line `name:value`. Line breaks become spaces: a field has one line. A colon in the name becomes `_`, because clients
+    /// take all behind the first one for the value.
     pub fn field(&mut self, name: &str, value: impl Display) {
         let start = self.0.len();
+        self.0.extend(name.chars().map(|char| if char == ':' { '_' } else { char }));
         // Writing to a `String` cannot fail.
-        let _ = write!(self.0, "{name}:{value}");
+        let _ = write!(self.0, ":{value}");
         if self.0[start..].contains(['\r', '\n']) {
             let line = self.0[start..].replace(['\r', '\n'], " ");
             self.0.truncate(start);

@@ -229,6 +229,31 @@ fn a_proxy_checks_the_keys_of_the_upstream() {
     assert_eq!(admin.ask(request(["EVAL", "return 1", "0"])), ":1\r\n");
 }
 
+/// As in Redis, `HELP` is a command of its own.
+#[test]
+fn rules_apply_to_the_help_of_a_container() {
+    let [kv, redis] = [Process::program("kv"), Process::redis(&[])];
+    let replies = [&kv, &redis].map(|server| {
+        let mut admin = RawClient::connect(server.address());
+        let mut all = Vec::new();
+        for rules in
+            ["-@all", "-@all +client", "+@all -client|help", "-@all +@slow", "-@all +@connection -config"]
+        {
+            assert_eq!(admin.ask(line(&format!("ACL SETUSER u reset on nopass {rules}"))), "+OK\r\n");
+            let mut client = log_in(server.address());
+            for request in ["CLIENT HELP", "config help", "ACL HELP"] {
+                let dry = admin.ask(line(&format!("ACL DRYRUN u {request}")));
+                let reply = client.ask(line(request));
+                let denied = reply.starts_with(b"-").then_some(reply);
+                assert_eq!(denied.is_none(), dry == "+OK\r\n", "{rules} {request}");
+                all.push((rules, request, denied, dry));
+            }
+        }
+        all
+    });
+    assert_eq!(replies[0], replies[1]);
+}
+
 #[test]
 fn a_fallback_counts_each_argument_as_a_key() {
     let served = Served::start(|| App::new().fallback(|request: &Request| request.len()));

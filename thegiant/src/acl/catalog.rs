@@ -8,7 +8,7 @@ use crate::command::{CONTAINER_CATEGORIES, Flags, Spec, UsualKeys, full_name, sp
 /// The commands of a server by number, by name and by category.
 ///
 /// The numbers of commands with a row are their ids on the server. Behind them come the containers that are no
-/// commands, such as `CONFIG`: rules can name them, too.
+/// commands, such as `CONFIG`, and the `HELP` of each container: rules can name them, too.
 #[derive(Debug)]
 pub(crate) struct Catalog {
     categories: CategoryNames,
@@ -69,6 +69,11 @@ impl Catalog {
                 self.commands[above].subcommands.push(index);
             }
         }
+        for container in top.iter().copied() {
+            if let Some(first) = self.commands[container].subcommands.first() {
+                self.add_help(container, commands[*first]);
+            }
+        }
         let with_subcommands =
             |above: usize| [above].into_iter().chain(self.commands[above].subcommands.clone());
         self.order = top.into_iter().flat_map(with_subcommands).collect();
@@ -78,16 +83,27 @@ impl Catalog {
     fn container(&mut self, name: &str) -> usize {
         let name = name.to_ascii_lowercase();
         *self.by_name.entry(name.clone()).or_insert_with(|| {
-            let categories = self.categories.set(CONTAINER_CATEGORIES);
-            self.commands.push(CatalogCommand {
-                name,
-                categories,
-                is_public: false,
-                usual_keys: UsualKeys::Other,
-                subcommands: Vec::new(),
-            });
+            self.commands.push(CatalogCommand::without_row(name, self.categories.set(CONTAINER_CATEGORIES)));
             self.commands.len() - 1
         })
+    }
+
+    /// Adds the `HELP` of a container, unless it is a command. `first` is one of its subcommands.
+    fn add_help(&mut self, container: usize, first: &Spec) {
+        let name = help_of(self.commands[container].name.as_bytes());
+        let number = self.commands.len();
+        if *self.by_name.entry(name.clone()).or_insert(number) == number {
+            let categories =
+                self.categories.set(CONTAINER_CATEGORIES.into_iter().chain(first.group_category()));
+            self.commands.push(CatalogCommand::without_row(name, categories));
+            self.commands[container].subcommands.push(number);
+        }
+    }
+
+    /// Returns the `HELP` of a container for [`Access`](super::Access), if there is such a container.
+    pub(super) fn help(&self, container: &[u8]) -> Option<AccessedCommand<'static>> {
+        let number = self.find(help_of(container).as_bytes())?;
+        Some(self.accessed(u16::try_from(number).ok()?))
     }
 
     /// Returns the names of the categories.
@@ -152,12 +168,22 @@ impl Catalog {
     }
 }
 
+/// Returns the full name of the `HELP` of a container.
+pub(crate) fn help_of(container: &[u8]) -> String {
+    String::from_utf8_lossy(container).to_lowercase() + "|help"
+}
+
 /// Returns whether rules name the command by its row. A fallback has no name, and an upstream describes what a proxy sends on.
 fn is_named(spec: &Spec) -> bool {
     !spec.flags.contains(Flags::ANY_NAME) && !spec.flags.contains(Flags::FORWARDED)
 }
 
 impl CatalogCommand {
+    fn without_row(name: String, categories: Categories) -> Self {
+        let usual_keys = UsualKeys::Other;
+        CatalogCommand { name, categories, is_public: false, usual_keys, subcommands: Vec::new() }
+    }
+
     fn of(spec: &Spec, categories: &CategoryNames) -> Self {
         CatalogCommand {
             name: spec.full_name(),
@@ -186,9 +212,9 @@ mod tests {
         assert_eq!(catalog.find(b"config"), Some(3));
         assert_eq!(catalog.find(b"config|"), None);
         let names: Vec<&str> = catalog.in_order().map(|command| catalog.name(command)).collect();
-        assert_eq!(names, ["config", "config|get", "config|set", "get"]);
+        assert_eq!(names, ["config", "config|get", "config|set", "config|help", "get"]);
         let (_, slow) = catalog.categories().find(b"SLOW").expect("a category");
-        assert_eq!(catalog.commands_of(slow).count(), 4);
+        assert_eq!(catalog.commands_of(slow).count(), 5);
         let (_, admin) = catalog.categories().find(b"admin").expect("a category");
         assert_eq!(catalog.commands_of(admin).collect::<Vec<_>>(), ["config|get"]);
     }

@@ -15,8 +15,8 @@ use std::{
 };
 
 use super::{
-    AclLog, Catalog, Denied, Described, LogEntry, PasswordHash, Refusal, RuleError, UpstreamCommands, User,
-    Users,
+    Access, AclLog, Catalog, Denied, Described, LogEntry, PasswordHash, Refusal, RuleError, UpstreamCommands,
+    User, Users,
     failed_logins::{FailedLogins, LoginSource, LoginTurn},
     request::{check_forwarded, check_row, full_name},
 };
@@ -283,6 +283,11 @@ impl AccessControl {
             return check_forwarded(user, command, &*self.upstream, len, word, key_prefix);
         }
         check_row(user, &self.catalog, command, id, len, word)
+    }
+
+    /// Checks whether a user may get the `HELP` of a container. Returns `None` if there is no such container.
+    pub(crate) fn check_help(&self, user: &User, container: &[u8]) -> Option<Result<(), Denied>> {
+        Some(user.check(&Access::new(self.catalog.help(container)?)))
     }
 
     /// Returns whether a request that a proxy would send on is of a command that the upstreams do not have.

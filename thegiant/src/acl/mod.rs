@@ -29,7 +29,7 @@ mod user;
 mod users;
 
 pub(crate) use access::{Access, AccessedCommand, Denied};
-pub(crate) use catalog::Catalog;
+pub(crate) use catalog::{Catalog, help_of};
 pub(crate) use categories::{Categories, CategoryNames};
 pub(crate) use control::{AccessControl, DelayedLogin, LocalLogin, UserConfig};
 pub(crate) use log::{AclLog, LogContext, LogEntry, LogReason, Refusal};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::tracking::may_track;
 use crate::{
     Bytes, Client, Error, FromArg, Reply,
-    acl::{Denied, LogEntry, Selector, User, Users},
+    acl::{Denied, LogEntry, Selector, User, Users, help_of},
     batch::CommandId,
     client::CloseRequest,
     command::{ArgKind, ArgSpec, Arguments, Spec},
@@ -52,6 +52,15 @@ impl ConnectionState {
         let user = self.server.acl.user(username);
         let user = user.ok_or_else(|| quoting("ERR User '", username, "' not found"))?;
         let words: Vec<&[u8]> = [command].into_iter().chain(arg.unwrap_or_default()).collect();
+        if let [container, word] = words[..]
+            && word.eq_ignore_ascii_case(b"HELP")
+            && let Some(checked) = self.server.acl.check_help(&user, container)
+        {
+            return Ok(match checked {
+                Ok(()) => DryRun::Allowed,
+                Err(denied) => DryRun::Denied(explained(denied, &help_of(container), &words)),
+            });
+        }
         let (spec, id) =
             self.dry_command(&words).ok_or_else(|| quoting("ERR Command '", command, "' not found"))?;
         if !spec.accepts(words.len()) {

@@ -27,7 +27,7 @@ pub(crate) const REDIS_CATEGORIES: [&str; 21] = [
     "scripting",
 ];
 
-/// The categories of a container that is no command.
+/// The categories of a container that is no command. Its `HELP` is also in the category of its group.
 pub(crate) const CONTAINER_CATEGORIES: [&str; 1] = ["slow"];
 
 /// Groups that are no categories: Redis has none for them, or the flags alone decide.
@@ -86,7 +86,7 @@ impl Spec {
             .chain([speed])
     }
 
-    fn group_category(&self) -> Option<&'static str> {
+    pub(crate) fn group_category(&self) -> Option<&'static str> {
         let touches_keys = self.flags.contains(Flags::WRITE) || self.flags.contains(Flags::READONLY);
         match self.group {
             // `WAIT` is generic, but touches no keys.

@@ -243,6 +243,12 @@ impl Connection {
     /// Answers a request that was resolved to no command, such as an unknown name.
     #[cold]
     pub(super) fn answer_non_command(&mut self, resolved: Resolved<CommandRef>, batch: &mut Batch) {
+        if matches!(resolved, Resolved::Help(_))
+            && self.state.is_authenticated()
+            && let Some(denied) = self.check_help(batch)
+        {
+            return self.refuse(None, batch, &denied);
+        }
         let table = self.state.server.routes.table();
         match resolved {
             Resolved::CrossProtocol => {

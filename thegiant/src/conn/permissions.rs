@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{Connection, ConnectionState, admission::Admission};
 use crate::{
     Client, Error,
-    acl::{AccessControl, Denied, Described, LogContext, LogReason, Refusal, User},
+    acl::{AccessControl, Denied, Described, LogContext, LogReason, Refusal, User, help_of},
     batch::{Batch, CommandId, CommandRef, RequestWords, Resolved},
     client::{ClientFlag, CloseRequest},
     client_line::client_line,
@@ -141,6 +141,20 @@ impl Connection {
     pub(super) fn refuse_denied(&mut self, denied: Denied, target: CommandRef, batch: &mut Batch) {
         let name = self.log_denied(denied, target, batch);
         self.refuse(Some(target), batch, &denied.error(&name));
+    }
+
+    /// Returns the error for the next request, which is the `HELP` of a container, if the user of the client may not run it.
+    pub(super) fn check_help(&mut self, batch: &Batch) -> Option<Error> {
+        if !self.state.server.hooks.is(Hook::Users) {
+            return None;
+        }
+        self.state.update_permissions();
+        let user = self.state.permissions.restricted.as_deref()?;
+        let container = batch.requests.words(batch.next_request())?.name();
+        let denied = self.state.server.acl.check_help(user, container)?.err()?;
+        let name = help_of(container);
+        self.state.log_refusal(LogReason::Command, name.as_bytes(), &self.client.user_name());
+        Some(denied.error(&name))
     }
 
     /// Answers a denied request of a transaction that runs, or gives another request its command back.
