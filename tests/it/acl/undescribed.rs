@@ -1,5 +1,11 @@
 //! Users of a proxy whose upstream has not described its commands yet.
 
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    thread,
+};
+
 use thegiant::{prelude::*, proxy::Upstream};
 
 use crate::support::{ANY_PORT, Folder, Process, RawClient, Served, app, eventually, line, lines};
@@ -57,7 +63,7 @@ fn their_requests_fail_while_the_upstream_is_down() {
 #[test]
 fn a_stop_does_not_wait_for_the_description() {
     // Nobody accepts its connections.
-    let listener = std::net::TcpListener::bind(ANY_PORT).expect("a free port");
+    let listener = TcpListener::bind(ANY_PORT).expect("a free port");
     let served = proxy(&listener.local_addr().expect("it is bound").to_string());
     let mut client = log_in(served.address());
     // The first reply comes because the second request waits.
@@ -65,4 +71,69 @@ fn a_stop_does_not_wait_for_the_description() {
     assert_eq!(client.reply(), "$-1\r\n");
     served.stop().expect("it ends");
     assert_eq!(client.rest(), DOWN);
+}
+
+#[test]
+fn a_client_that_leaves_does_not_wait_for_the_description() {
+    let listener = TcpListener::bind(ANY_PORT).expect("a free port");
+    let served = proxy(&listener.local_addr().expect("it is bound").to_string());
+    let mut admin = RawClient::connect(served.address());
+    let mut clients = || String::from_utf8_lossy(&admin.ask(line("CLIENT LIST"))).matches("id=").count();
+    let mut leaving = log_in(served.address());
+    leaving.send(lines("CLIENT GETNAME \n SET a x"));
+    assert_eq!(leaving.reply(), "$-1\r\n");
+    assert_eq!(clients(), 2);
+    drop(leaving);
+    eventually(|| (clients() == 1).then_some(()));
+}
+
+#[test]
+fn a_changed_rule_ends_the_wait() {
+    let listener = TcpListener::bind(ANY_PORT).expect("a free port");
+    let served = proxy(&listener.local_addr().expect("it is bound").to_string());
+    let mut waiting = log_in(served.address());
+    waiting.send(lines("CLIENT GETNAME \n EVAL x 0"));
+    assert_eq!(waiting.reply(), "$-1\r\n");
+    let mut admin = RawClient::connect(served.address());
+    assert_eq!(admin.ask(line("ACL SETUSER u +@all allkeys allchannels")), "+OK\r\n");
+    // It goes to the proxy, which waits for its connection, and gets the error of that.
+    drop(admin);
+    let reply = waiting.reply();
+    assert!(reply.starts_with(b"-UPSTREAMDOWN 127.0.0.1:"), "{reply:?}");
+}
+
+/// It accepts connections and replies to `PING`, and closes them when it gets `COMMAND`.
+#[test]
+fn their_requests_fail_if_the_upstream_never_describes_its_commands() {
+    let listener = TcpListener::bind(ANY_PORT).expect("a free port");
+    let served = proxy(&listener.local_addr().expect("it is bound").to_string());
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut request = [0; 1024];
+            while let Ok(read @ 1..) = stream.read(&mut request)
+                && !request[..read].windows(7).any(|part| part == b"COMMAND")
+            {
+                stream.write_all(b"+PONG\r\n").expect("the proxy reads it");
+            }
+        }
+    });
+    let mut client = log_in(served.address());
+    assert_eq!(client.ask(line("SET a x")), DOWN);
+    assert_eq!(client.ask(line("SET a x")), DOWN);
+}
+
+#[test]
+fn an_exec_that_is_denied_ends_the_transaction_of_an_upstream() {
+    let redis = Process::redis(&[]);
+    let served = proxy(redis.address());
+    let [mut admin, mut client] = [RawClient::connect(served.address()), log_in(served.address())];
+    assert_eq!(client.ask(line("SET a 1")), "+OK\r\n");
+    assert_eq!(admin.ask(line("ACL SETUSER u -exec")), "+OK\r\n");
+    client.send(lines("MULTI \n SET a 2"));
+    assert_eq!(client.replies(2), "+OK\r\n+QUEUED\r\n");
+    client.send(lines("EXEC \n SET b x \n GET a"));
+    let replies = String::from_utf8_lossy(&client.replies(3)).into_owned();
+    assert!(replies.starts_with("-EXECABORT "), "{replies}");
+    let no_key = "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n";
+    assert!(replies.ends_with(&format!("{no_key}$1\r\n1\r\n")), "{replies}");
 }

@@ -210,6 +210,8 @@ impl ConnectionState {
                 || (is_of_user && (!user.may_keep_listening(client) || !may_track(client)))
         });
         for client in server.clients.all().iter().filter(|client| is_of_user(client)) {
+            // Its next request may wait because the old rules deny it.
+            client.wake();
             client.unblock_refused(|words, id| {
                 let command = server.routes.command(id);
                 let prefix = client.key_prefix();

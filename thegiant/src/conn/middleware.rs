@@ -242,7 +242,13 @@ impl Connection {
         }
         match held {
             // The upstream has to discard its transaction: `EXEC` runs, and replies `EXECABORT`.
-            Some(Held::Refused(_)) if self.ends_proxied_transaction(target) => self.abort_transaction(),
+            Some(Held::Refused(_))
+                if target
+                    .and_then(Resolved::target)
+                    .is_some_and(|target| self.ends_proxied_transaction(target)) =>
+            {
+                self.abort_transaction();
+            }
             Some(Held::Refused(error)) => {
                 if let Some(cursor) = &mut self.state.middleware {
                     cursor.refused.push((next, index));
@@ -256,8 +262,7 @@ impl Connection {
     }
 
     /// Returns whether the command is the `EXEC` of a transaction on an upstream.
-    fn ends_proxied_transaction(&self, target: Option<Resolved<CommandRef>>) -> bool {
-        let executes = target.and_then(Resolved::target).is_some_and(|target| self.executes(target));
-        executes && matches!(self.state.transaction, Transaction::Proxied)
+    pub(super) fn ends_proxied_transaction(&self, target: CommandRef) -> bool {
+        self.executes(target) && matches!(self.state.transaction, Transaction::Proxied)
     }
 }

@@ -124,6 +124,15 @@ impl Connection {
         batch: &mut Batch,
         target: CommandRef,
     ) -> Option<Admission> {
+        if self.ends_proxied_transaction(target) {
+            // The upstream has to discard its transaction: `EXEC` runs, and replies `EXECABORT`.
+            self.log_denied(denied, target, batch);
+            self.abort_transaction();
+            // The requests behind it were not checked.
+            let behind = batch.next_request() + 1;
+            batch.requests.replace_target(behind, Resolved::Denied);
+            return None;
+        }
         let server = &self.state.server;
         if !server.routes.command(target.command).flags.contains(Flags::FORWARDED) {
             return Some(Admission::Denied(denied));
@@ -239,7 +248,7 @@ fn changed(denied: Denied) -> Error {
     let reason = match denied {
         Denied::Command => "no permission to execute the command or subcommand",
         Denied::Key(_) => "no permission to touch the specified keys",
-        Denied::Channel(_) => "no permission to access one of the channels used as arguments to the command",
+        Denied::Channel(_) => "no permission to access one of the channels used as arguments",
     };
     Error::new(
         "NOPERM",

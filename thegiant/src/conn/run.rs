@@ -52,13 +52,13 @@ impl Connection {
                             Admission::NotProxied => self.refuse_in_proxied_transaction(target, &mut batch),
                             Admission::Queue => self.queue(&mut batch),
                             Admission::Undescribed => self.refuse(Some(target), &mut batch, &UNDESCRIBED),
-                            Admission::Wait => return Ok(self.wait(batch)),
+                            Admission::Wait => return self.wait(batch, cx),
                             Admission::Held => {}
                         }
                     }
                     Resolved::Held => {
                         if self.must_wait_for_middleware(&mut batch) {
-                            return Ok(self.wait(batch));
+                            return Ok(self.wait_for_middleware(batch));
                         }
                     }
                     Resolved::Denied => self.answer_denied(&mut batch),
@@ -160,8 +160,16 @@ impl Connection {
         self.state.closing = true;
     }
 
+    /// Waits until the client is woken, or leaves. Replies to earlier requests are sent first.
+    fn wait(&mut self, batch: Box<Batch>, cx: &mut TaskContext<'_>) -> io::Result<Next> {
+        match self.wait_for_middleware(batch) {
+            Next::Wait(_) if matches!(self.read_ahead(cx)?, ReadAhead::End) => Ok(Stage::Ended.into()),
+            next => Ok(next),
+        }
+    }
+
     /// Waits until the client is woken. Replies to earlier requests are sent first.
-    fn wait(&mut self, batch: Box<Batch>) -> Next {
+    fn wait_for_middleware(&mut self, batch: Box<Batch>) -> Next {
         self.state.replies = batch.out.mode();
         if !batch.out.encoder().is_empty() {
             return Stage::Writing(batch).into();

@@ -80,7 +80,7 @@ pub(super) async fn keep_up(proxy: Weak<RefCell<ProxyState>>, index: usize, is_f
                 // The upstream may have closed only this connection, so requests wait for the next one.
                 backoff.reset();
                 let Some(proxy) = proxy.upgrade() else { return };
-                proxy.borrow_mut().on_lost(index, &lost);
+                proxy.borrow_mut().on_lost(index, is_first, &lost);
                 drop(proxy);
                 sleep(RECONNECT_EVERY.saturating_sub(since.elapsed())).await;
                 continue;
@@ -166,7 +166,10 @@ impl ProxyState {
     }
 
     /// Updates the proxy after a connection was lost. Unsent requests wait for the next attempt.
-    fn on_lost(&mut self, index: usize, reason: &LossReason) {
+    fn on_lost(&mut self, index: usize, is_first: bool, reason: &LossReason) {
+        if is_first {
+            self.routing.lost_connection();
+        }
         self.blame(self.pool.connections[index].oldest());
         self.pool.connections[index].lost(reason, &mut self.in_flight);
         self.continue_without(index);

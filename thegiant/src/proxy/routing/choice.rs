@@ -32,6 +32,8 @@ pub(crate) struct Routing {
     tables: Tables,
     /// An upstream replied to `COMMAND` without the positions of keys.
     is_table_refused: bool,
+    /// A connection was lost before the upstream had replied to `COMMAND`, and no upstream has replied to it yet.
+    has_failed: bool,
     /// Gets the commands of the upstreams, for the connections of clients.
     published: Option<Arc<PublishedCommands>>,
 }
@@ -55,7 +57,14 @@ pub(crate) enum Follow {
 
 impl Routing {
     pub(crate) fn new(router: Option<Box<dyn Router>>, prefix: Option<Prefix>) -> Self {
-        Routing { router, prefix, tables: Tables::default(), is_table_refused: false, published: None }
+        Routing {
+            router,
+            prefix,
+            tables: Tables::default(),
+            is_table_refused: false,
+            has_failed: false,
+            published: None,
+        }
     }
 
     pub(crate) fn has_router(&self) -> bool {
@@ -72,7 +81,7 @@ impl Routing {
         if servers.are_all_down() {
             return Readiness::Not(ALL_DOWN);
         }
-        if self.is_table_refused { Readiness::Not(NO_TABLE) } else { Readiness::Soon }
+        if self.is_table_refused || self.has_failed { Readiness::Not(NO_TABLE) } else { Readiness::Soon }
     }
 
     /// Returns whether requests wait for the key tables.
@@ -206,6 +215,13 @@ impl Routing {
         }
     }
 
+    /// Notes that a connection was lost on which an upstream may have had to reply to `COMMAND`.
+    ///
+    /// Requests that need the reply no longer wait: the next connection may be lost in the same way.
+    pub(crate) fn lost_connection(&mut self) {
+        self.has_failed = self.tables.union().is_none();
+    }
+
     /// Publishes the commands of the upstreams from now on.
     pub(crate) fn publish_to(&mut self, published: Arc<PublishedCommands>) {
         self.published = Some(published);
@@ -217,9 +233,10 @@ impl Routing {
         let table = self.tables.shared();
         let described = match table {
             Some(_) => Described::Yes,
+            None if !may_come => Described::No,
             None if self.is_table_refused => Described::Yes,
-            None if may_come => Described::Soon,
-            None => Described::No,
+            None if self.has_failed => Described::No,
+            None => Described::Soon,
         };
         published.publish(described, table);
     }
