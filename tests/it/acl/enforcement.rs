@@ -229,7 +229,7 @@ fn a_proxy_checks_the_keys_of_the_upstream() {
     assert_eq!(admin.ask(request(["EVAL", "return 1", "0"])), ":1\r\n");
 }
 
-/// As in Redis, `HELP` is a command of its own.
+/// As in Redis, rules can name `HELP`.
 #[test]
 fn rules_apply_to_the_help_of_a_container() {
     let [kv, redis] = [Process::program("kv"), Process::redis(&[])];
