@@ -209,6 +209,6 @@ fn a_paused_client_that_disconnects_is_removed() {
     client.send(line("PING"));
     wait_until_blocked(&mut operator, 1);
     client.reset();
-    unpause(&mut operator);
     eventually(|| (client_list(&mut operator, "").len() == 1).then_some(()));
+    unpause(&mut operator);
 }
