@@ -161,6 +161,7 @@ impl Connection {
     }
 
     /// Waits until the client is woken, or leaves. Replies to earlier requests are sent first.
+    #[cold]
     fn wait(&mut self, batch: Box<Batch>, cx: &mut TaskContext<'_>) -> io::Result<Next> {
         match self.wait_for_middleware(batch) {
             Next::Wait(_) if matches!(self.read_ahead(cx)?, ReadAhead::End) => Ok(Stage::Ended.into()),
@@ -169,6 +170,7 @@ impl Connection {
     }
 
     /// Waits until the client is woken. Replies to earlier requests are sent first.
+    #[cold]
     fn wait_for_middleware(&mut self, batch: Box<Batch>) -> Next {
         self.state.replies = batch.out.mode();
         if !batch.out.encoder().is_empty() {
