@@ -18,7 +18,7 @@ fn client_of(served: &Served, rules: &str) -> RawClient {
     log_in(served.address())
 }
 
-fn log_in(address: &str) -> RawClient {
+pub(super) fn log_in(address: &str) -> RawClient {
     let mut client = RawClient::connect(address);
     assert_eq!(client.ask(line("AUTH u x")), "+OK\r\n");
     client

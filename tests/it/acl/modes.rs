@@ -145,14 +145,9 @@ fn a_command_of_an_upstream_has_its_categories() {
                 "FLUSHALL",
                 "SCRIPT EXISTS a",
             ] {
-                let [in_redis, in_balancer] = clients.each_mut().map(|client| {
-                    assert_eq!(
-                        client.ask(line(&format!("ACL SETUSER u reset on nopass ~* {rules}"))),
-                        "+OK\r\n"
-                    );
-                    client.ask(line(&format!("ACL DRYRUN u {request}")))
-                });
-                assert_eq!(in_balancer == "+OK\r\n", in_redis == "+OK\r\n", "{rules} {request}");
+                let [in_redis, in_balancer] =
+                    clients.each_mut().map(|client| dry_run(client, &format!("~* {rules}"), request));
+                assert_eq!(in_balancer == b"+OK\r\n", in_redis == b"+OK\r\n", "{rules} {request}");
             }
         }
     }
@@ -177,13 +172,8 @@ fn options_decide_about_the_use_of_a_key_of_an_upstream() {
             "BITFIELD a OVERFLOW SAT INCRBY u8 0 1",
             "BITFIELD_RO a GET u8 0",
         ] {
-            let [in_redis, in_balancer] = clients.each_mut().map(|client| {
-                assert_eq!(
-                    client.ask(line(&format!("ACL SETUSER u reset on nopass +@all {rule}"))),
-                    "+OK\r\n"
-                );
-                client.ask(line(&format!("ACL DRYRUN u {request}")))
-            });
+            let [in_redis, in_balancer] =
+                clients.each_mut().map(|client| dry_run(client, &format!("+@all {rule}"), request));
             assert_eq!(in_balancer, in_redis, "{rule} {request}");
         }
     }
@@ -204,6 +194,12 @@ fn a_refusal_names_the_subcommand_of_an_upstream() {
     });
     assert_eq!(replies[1], replies[0]);
     assert!(replies[0][0][0].ends_with(b"'script|exists' command\r\n"));
+}
+
+/// Returns what `ACL DRYRUN` says about a request of a user with these rules.
+fn dry_run(client: &mut RawClient, rules: &str, request: &str) -> Vec<u8> {
+    assert_eq!(client.ask(line(&format!("ACL SETUSER u reset on nopass {rules}"))), "+OK\r\n");
+    client.ask(line(&format!("ACL DRYRUN u {request}"))).to_vec()
 }
 
 /// Runs the same cases each time.

@@ -8,6 +8,7 @@ use std::{
 
 use thegiant::{prelude::*, proxy::Upstream};
 
+use super::enforcement::log_in;
 use crate::support::{ANY_PORT, Folder, Process, RawClient, Served, app, eventually, line, lines};
 
 const DOWN: &str = "-UPSTREAMDOWN no upstream has described its commands yet: the command was not sent\r\n";
@@ -19,10 +20,11 @@ fn proxy(upstream: &str) -> Served {
     Served::with(move || App::new().proxy(Upstream::new(upstream).start()), with)
 }
 
-fn log_in(address: &str) -> RawClient {
-    let mut client = RawClient::connect(address);
-    assert_eq!(client.ask(line("AUTH u x")), "+OK\r\n");
-    client
+/// Serves a proxy whose upstream accepts no connection while the listener exists.
+fn proxy_of_silent_upstream() -> (TcpListener, Served) {
+    let listener = TcpListener::bind(ANY_PORT).expect("a free port");
+    let served = proxy(&listener.local_addr().expect("it is bound").to_string());
+    (listener, served)
 }
 
 #[test]
@@ -62,9 +64,7 @@ fn their_requests_fail_while_the_upstream_is_down() {
 
 #[test]
 fn a_stop_does_not_wait_for_the_description() {
-    // Nobody accepts its connections.
-    let listener = TcpListener::bind(ANY_PORT).expect("a free port");
-    let served = proxy(&listener.local_addr().expect("it is bound").to_string());
+    let (_upstream, served) = proxy_of_silent_upstream();
     let mut client = log_in(served.address());
     // The first reply comes because the second request waits.
     client.send(lines("CLIENT GETNAME \n SET a x"));
@@ -75,8 +75,7 @@ fn a_stop_does_not_wait_for_the_description() {
 
 #[test]
 fn a_client_that_leaves_does_not_wait_for_the_description() {
-    let listener = TcpListener::bind(ANY_PORT).expect("a free port");
-    let served = proxy(&listener.local_addr().expect("it is bound").to_string());
+    let (_upstream, served) = proxy_of_silent_upstream();
     let mut admin = RawClient::connect(served.address());
     let mut clients = || String::from_utf8_lossy(&admin.ask(line("CLIENT LIST"))).matches("id=").count();
     let mut leaving = log_in(served.address());
@@ -89,8 +88,7 @@ fn a_client_that_leaves_does_not_wait_for_the_description() {
 
 #[test]
 fn a_changed_rule_ends_the_wait() {
-    let listener = TcpListener::bind(ANY_PORT).expect("a free port");
-    let served = proxy(&listener.local_addr().expect("it is bound").to_string());
+    let (_upstream, served) = proxy_of_silent_upstream();
     let mut waiting = log_in(served.address());
     waiting.send(lines("CLIENT GETNAME \n EVAL x 0"));
     assert_eq!(waiting.reply(), "$-1\r\n");
@@ -105,8 +103,7 @@ fn a_changed_rule_ends_the_wait() {
 /// It accepts connections and replies to `PING`, and closes them when it gets `COMMAND`.
 #[test]
 fn their_requests_fail_if_the_upstream_never_describes_its_commands() {
-    let listener = TcpListener::bind(ANY_PORT).expect("a free port");
-    let served = proxy(&listener.local_addr().expect("it is bound").to_string());
+    let (listener, served) = proxy_of_silent_upstream();
     thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
             let mut request = [0; 1024];
