@@ -15,7 +15,7 @@ pub(crate) trait UpstreamCommands: UpstreamKeys {
     fn is_subcommand(&self, words: &[&[u8]]) -> bool;
 
     /// Returns whether the upstreams have described their commands. If they will [soon](Described::Soon), this client is woken
-    /// when they have, or when it turns out that none can be reached.
+    /// when they have, or when it turns out that none does.
     fn await_description(&self, client: &Client) -> Described;
 }
 
@@ -27,7 +27,7 @@ pub(crate) enum Described {
     /// No upstream has replied yet.
     #[default]
     Soon,
-    /// No upstream can be reached.
+    /// No upstream can be reached, or a connection was lost before the upstream had described them.
     No,
 }
 

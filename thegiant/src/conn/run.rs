@@ -58,7 +58,7 @@ impl Connection {
                     }
                     Resolved::Held => {
                         if self.must_wait_for_middleware(&mut batch) {
-                            return Ok(self.wait_for_middleware(batch));
+                            return Ok(self.wait_until_woken(batch));
                         }
                     }
                     Resolved::Denied => self.answer_denied(&mut batch),
@@ -163,7 +163,7 @@ impl Connection {
     /// Waits until the client is woken, or leaves. Replies to earlier requests are sent first.
     #[cold]
     fn wait(&mut self, batch: Box<Batch>, cx: &mut TaskContext<'_>) -> io::Result<Next> {
-        match self.wait_for_middleware(batch) {
+        match self.wait_until_woken(batch) {
             Next::Wait(_) if matches!(self.read_ahead(cx)?, ReadAhead::End) => Ok(Stage::Ended.into()),
             next => Ok(next),
         }
@@ -171,7 +171,7 @@ impl Connection {
 
     /// Waits until the client is woken. Replies to earlier requests are sent first.
     #[cold]
-    fn wait_for_middleware(&mut self, batch: Box<Batch>) -> Next {
+    fn wait_until_woken(&mut self, batch: Box<Batch>) -> Next {
         self.state.replies = batch.out.mode();
         if !batch.out.encoder().is_empty() {
             return Stage::Writing(batch).into();
